@@ -2,6 +2,7 @@
 //!
 //! The first step that fails ends the run with its own exit code, and its output is the last.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -87,8 +88,12 @@ fn cargo(command: &mut Command) -> Outcome {
 
 /// The judges say whether official software accepts our stores; first they are judged themselves.
 fn judges(interpreter: &Path) -> Outcome {
-    if !Path::new(JUDGES_TESTS).exists() {
+    let path = Path::new(JUDGES_TESTS);
+    if !path.exists() {
         return Ok(0);
+    }
+    if !fs::read_to_string(path)?.contains("__main__") {
+        return Err(format!("{JUDGES_TESTS} runs nothing by itself; call unittest.main()").into());
     }
     step::run("the judges' own tests", Command::new(interpreter).arg(JUDGES_TESTS))
 }
