@@ -89,14 +89,10 @@ impl File {
         self.extension() == "sh" || (first.starts_with("#!") && first.ends_with("sh"))
     }
 
-    /// Code, as people write it.
-    pub(super) fn is_code(&self) -> bool {
-        self.is_shell() || matches!(self.extension(), "rs" | "py" | "ts" | "js" | "sql")
-    }
-
     /// Code or prose: what people write, and not data.
     pub(super) fn is_written(&self) -> bool {
-        self.is_code() || matches!(self.extension(), "md" | "toml" | "yml" | "yaml")
+        const ENDINGS: [&str; 9] = ["rs", "py", "ts", "js", "sql", "md", "toml", "yml", "yaml"];
+        self.is_shell() || ENDINGS.contains(&self.extension())
     }
 }
 
