@@ -1,1 +1,38 @@
-//! Placeholder.
+//! The port between restow and storage: what a store, a ledger and a query face have to do.
+//!
+//! Invariants:
+//! - No database driver, no layout: adapters live in `restow-stores`.
+//! - Only [`restow_model::Record`]s cross between stores.
+//! - Damage in stored data is a [`Frame`], never a panic and never the end of a stream.
+
+pub mod address;
+pub mod batch;
+pub mod capabilities;
+pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod error;
+pub mod failpoint;
+pub mod feed;
+pub mod frame;
+pub mod ledger;
+pub mod memory;
+pub mod parts;
+pub mod query;
+pub mod register;
+pub mod selection;
+pub mod store;
+pub mod wrap;
+
+pub use address::Address;
+pub use batch::{
+    Batch, Current, Expect, Guard, Journal, Op, Purged, RecordOutcome, Stamp, Then, UnitOps,
+    UnitOutcome,
+};
+pub use capabilities::{Capabilities, StoreInfo};
+pub use clock::Clock;
+pub use error::{Error, ErrorKind, Result};
+pub use frame::{Cursor, Frame, Frames};
+pub use register::{Etag, RegisterName, Role, StoreRecord, Swap, WithoutControl};
+pub use selection::{Content, Enumeration, KeyRange, Order, Segment, Selection, View};
+pub use store::{Store, Unsupported};

@@ -1,0 +1,200 @@
+//! What is written: operations on units under a guard, and what became of each.
+
+use std::sync::Arc;
+
+use restow_model::{Control, Dialect, Digest, Generation, Key, Record, Token, UnitDigest, UnitId};
+
+use crate::{Error, Unsupported};
+
+/// Operations on several units; each unit is atomic alone, none depends on another.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// What to do, unit by unit; no unit twice.
+    pub units: Vec<UnitOps>,
+}
+
+/// What to do with one unit, all or nothing.
+#[derive(Clone, Debug)]
+pub struct UnitOps {
+    /// The unit.
+    pub unit: UnitId,
+    /// The language of its payloads.
+    pub dialect: Dialect,
+    /// What must hold for the operations to be applied.
+    pub guard: Guard,
+    /// The operations, in order; shared, so that a retry costs nothing.
+    pub ops: Arc<[Op]>,
+    /// What becomes of the unit's state afterwards.
+    pub then: Then,
+    /// Names the operation, so that a repetition is recognised and a lost answer can be read back.
+    pub op_id: Option<Digest>,
+    /// The journal entry of a live write.
+    pub journal: Option<Journal>,
+}
+
+impl UnitOps {
+    /// Makes operations without operation id and journal.
+    pub fn new(unit: UnitId, dialect: Dialect, guard: Guard, ops: Vec<Op>, then: Then) -> Self {
+        Self { unit, dialect, guard, ops: ops.into(), then, op_id: None, journal: None }
+    }
+}
+
+/// What must hold, checked in the same transaction as the write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// The unit has no control record; refused inside a migration. What a copy writes under.
+    Unmanaged,
+    /// The unit is not there: no record, no control record.
+    Absent,
+    /// The unit is exactly as it was seen.
+    Exactly(Stamp),
+    /// This store is the authority under a term, whatever the seq.
+    LiveAt(u64),
+    /// The operations go to the staged copy of this token, which has to be there.
+    Staging(Token),
+    /// The unit is a replica that is older than this.
+    After(Generation),
+}
+
+/// How a unit was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// By its generation, where it has a control record.
+    Generation(Generation),
+    /// By the digest of its records, where it has none.
+    Content(UnitDigest),
+}
+
+/// One operation on a unit.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// Writes a record, whole.
+    Put {
+        /// The record, with all values that its body names.
+        record: Record,
+        /// What must be there now.
+        expect: Expect,
+    },
+    /// Removes a record; one that is not there is no error unless a digest is expected.
+    Remove {
+        /// The record's key.
+        key: Key,
+        /// What must be there now.
+        expect: Expect,
+    },
+    /// Removes every record.
+    Clear,
+}
+
+impl Op {
+    /// Writes a record over whatever is there.
+    pub fn put(record: Record) -> Self {
+        Self::Put { record, expect: Expect::Any }
+    }
+}
+
+/// What must be there under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Anything or nothing.
+    Any,
+    /// Nothing.
+    Absent,
+    /// A record of this digest.
+    Digest(Digest),
+}
+
+/// What becomes of a unit's state when its operations are applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing else.
+    Keep,
+    /// The seq rises by one.
+    Bump,
+    /// The control record becomes this.
+    Set(Box<Control>),
+    /// The operations go to a staged copy of this token, made if it is not there; one of another
+    /// token is discarded. The guard is about the unit itself and is checked again on promotion.
+    Stage(Token),
+    /// The staged copy becomes the unit, in one step; with [`Guard::Staging`].
+    Promote(Token),
+    /// The staged copy is removed; with [`Guard::Staging`].
+    Discard(Token),
+    /// The records go, a control record that says so stays.
+    Tombstone,
+}
+
+/// The account of one live write, kept with the unit so that it can be replayed elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    /// Keys that were put.
+    pub put: Vec<Key>,
+    /// Keys that were removed.
+    pub removed: Vec<Key>,
+}
+
+/// What became of one unit of a batch.
+#[derive(Debug)]
+pub enum UnitOutcome {
+    /// Everything was applied.
+    Applied {
+        /// The unit's generation now, where it has a control record.
+        generation: Option<Generation>,
+        /// What became of each record, in the order of the operations; `Clear` has no entry.
+        records: Vec<RecordOutcome>,
+    },
+    /// The same operation id was applied before; nothing was done.
+    AlreadyApplied,
+    /// The guard or an expectation did not hold; nothing was done.
+    Lost(Current),
+    /// Nobody can say whether it was applied; read it back.
+    Indeterminate,
+    /// The unit's operations exceed what one apply may hold; nothing was done. Stage them.
+    TooLarge,
+    /// The layout cannot hold a record; nothing was done.
+    Unsupported(Unsupported),
+    /// Something else went wrong with this unit; nothing was done to it, the others went on.
+    Failed(Error),
+}
+
+impl UnitOutcome {
+    /// Says whether the operations are in the store.
+    pub fn is_applied(&self) -> bool {
+        matches!(self, Self::Applied { .. } | Self::AlreadyApplied)
+    }
+}
+
+/// What was there instead of what the guard or an expectation asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Current {
+    /// No such unit, or no such staged copy.
+    Absent,
+    /// A unit with this control record.
+    Managed(Box<Control>),
+    /// A unit without a control record; its digest, where the store had to know it.
+    Unmanaged(Option<UnitDigest>),
+    /// A record other than expected; its digest, where there is one.
+    Record(Key, Option<Digest>),
+}
+
+/// What became of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordOutcome {
+    /// It was not there before, or is not there now.
+    Inserted,
+    /// It replaced a record of this digest, or removed it.
+    Replaced(Digest),
+    /// It was there just so, or there was nothing to remove.
+    Kept,
+}
+
+/// What a purge removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purged {
+    /// The unit, with so many records.
+    Removed(u64),
+    /// Nothing: the unit is not there.
+    Absent,
+    /// Nothing: the unit is not as it was seen.
+    Lost,
+}

@@ -1,0 +1,60 @@
+//! Frames: how whole units and their records come out of a store, in bounded memory.
+
+use std::fmt;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures::Stream;
+use restow_model::{Control, Dialect, Record, UnitDigest, UnitId};
+
+use crate::Result;
+
+/// An owned stream of frames; an error ends it, damage does not.
+pub type Frames = Pin<Box<dyn Stream<Item = Result<Frame>> + Send + 'static>>;
+
+/// One step of a stream of units.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Frame {
+    /// A unit begins; frames up to its `End` belong to it.
+    Begin {
+        /// The unit.
+        unit: UnitId,
+        /// The language of its payloads, as far as its content tells.
+        dialect: Dialect,
+        /// Its control record, read before its records.
+        control: Option<Control>,
+    },
+    /// A record of the unit.
+    Record(Record),
+    /// Something in the store that cannot be read as what it should be; the rest goes on.
+    Damaged {
+        /// The unit, where even that can be told.
+        unit: Option<UnitId>,
+        /// Table, row, part: where it lies, for a person to find it.
+        place: String,
+        /// What is wrong with it, in lower case.
+        why: String,
+    },
+    /// A unit ends.
+    End {
+        /// The unit.
+        unit: UnitId,
+        /// Its control record, read after its records; where it differs from the one at the
+        /// beginning, the reader drops the unit and reads it again.
+        control: Option<Control>,
+        /// The digest that the store keeps of the unit; a claim, to be compared with the records.
+        digest: Option<UnitDigest>,
+    },
+    /// Everything before this point was delivered; a scan can go on from here.
+    Mark(Cursor),
+}
+
+/// A place in a scan, in the store's own terms.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Cursor(pub Bytes);
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cursor({})", self.0.escape_ascii())
+    }
+}

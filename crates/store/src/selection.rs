@@ -1,0 +1,131 @@
+//! What to read of a unit, and how to walk a whole store.
+
+use bytes::Bytes;
+use restow_model::{Key, Token};
+
+/// Which records of a unit to read, in which order, and how much of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// The unit itself, or a staged copy of it.
+    pub view: View,
+    /// The keys to read.
+    pub keys: KeyRange,
+    /// The order of the records.
+    pub order: Order,
+    /// How many records at most.
+    pub limit: Option<usize>,
+    /// How much of each record.
+    pub content: Content,
+}
+
+impl Selection {
+    /// Selects every record, whole, in key order.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Selects no record: frames say only whether the unit is there and what digest is kept.
+    pub fn nothing() -> Self {
+        Self { content: Content::Nothing, ..Self::default() }
+    }
+
+    /// Selects the records whose keys a prefix covers.
+    pub fn prefix(prefix: &Key) -> Self {
+        Self { keys: KeyRange::prefix(prefix), ..Self::default() }
+    }
+
+    /// Selects every record of a staged copy.
+    pub fn staged(token: Token) -> Self {
+        Self { view: View::Staged(token), ..Self::default() }
+    }
+}
+
+/// The unit itself, or a staged copy of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    /// What readers of the store see.
+    #[default]
+    Active,
+    /// What is being staged under a token.
+    Staged(Token),
+}
+
+/// A range of encoded keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyRange {
+    /// The first encoded key, inclusive; empty is the beginning.
+    pub from: Bytes,
+    /// The end, exclusive; `None` is the end of the unit.
+    pub to: Option<Bytes>,
+}
+
+impl KeyRange {
+    /// Covers all keys that a prefix covers.
+    pub fn prefix(prefix: &Key) -> Self {
+        Self { from: prefix.as_bytes().clone(), to: Some(prefix.after_prefix()) }
+    }
+
+    /// Covers all keys behind one.
+    pub fn after(key: &Key) -> Self {
+        // No key lies between a key and the same bytes followed by zero.
+        Self { from: [&key.as_bytes()[..], &[0]].concat().into(), to: None }
+    }
+
+    /// Says whether a key lies in the range.
+    pub fn contains(&self, key: &Key) -> bool {
+        let key = key.as_bytes();
+        *key >= self.from && self.to.as_ref().is_none_or(|to| key < to)
+    }
+}
+
+/// The order of records inside a unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By key, ascending.
+    #[default]
+    Ascending,
+    /// By key, descending: newest first, where keys grow with time.
+    Descending,
+}
+
+/// How much of each record to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// Body, residue and every value.
+    #[default]
+    All,
+    /// Body and residue; values only by name.
+    Bodies,
+    /// No record at all.
+    Nothing,
+}
+
+/// How a whole store is walked. A copier and a sweep take different ways on purpose: what one way
+/// overlooks the other finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enumeration {
+    /// Unit by unit, each whole and in key order.
+    Units,
+    /// As the engine stores it: a unit may begin and end several times, in any order.
+    Storage,
+}
+
+/// A share of a store; the shares of one call together hold every record exactly once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The way of walking.
+    pub by: Enumeration,
+    /// Where it begins, in the store's own terms, inclusive; `None` is the beginning.
+    pub from: Option<Bytes>,
+    /// Where it ends, exclusive; `None` is the end.
+    pub to: Option<Bytes>,
+    /// About how many bytes it holds, where the store can tell cheaply.
+    pub bytes_estimate: Option<u64>,
+}
+
+impl Segment {
+    /// Makes the segment that holds everything.
+    pub fn whole(by: Enumeration) -> Self {
+        Self { by, from: None, to: None, bytes_estimate: None }
+    }
+}

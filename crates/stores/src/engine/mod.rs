@@ -1,0 +1,4 @@
+//! Engines: how bytes are kept. They know connections, transactions and errors, and no layout.
+
+#[cfg(feature = "sqlite")]
+pub mod sqlite;

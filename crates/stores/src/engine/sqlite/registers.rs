@@ -1,0 +1,60 @@
+//! Registers in a table of their own, `restow_register`, made when the first one is written.
+
+use bytes::Bytes;
+use restow_store::{Etag, RegisterName, Result, Swap};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use super::Database;
+
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS restow_register (
+    name TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL, bytes BLOB NOT NULL
+) STRICT, WITHOUT ROWID";
+
+/// Reads a register; absent where there is none, or not even the table.
+pub fn read(connection: &Connection, name: &str) -> rusqlite::Result<Option<(Etag, Bytes)>> {
+    let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'restow_register'";
+    if !connection.prepare_cached(table)?.exists([])? {
+        return Ok(None);
+    }
+    let sql = "SELECT version, bytes FROM restow_register WHERE name = ?1";
+    let row = connection.prepare_cached(sql)?.query_row([name], |row| {
+        let bytes: Vec<u8> = row.get(1)?;
+        Ok((etag(row.get(0)?), bytes.into()))
+    });
+    row.optional()
+}
+
+/// Changes a register from a known version to new bytes.
+pub async fn swap(
+    database: &Database,
+    name: RegisterName,
+    was: Option<Etag>,
+    now: Bytes,
+) -> Result<Swap> {
+    let this = database.clone();
+    let work = move |connection: &mut Connection| {
+        let mut change = || {
+            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            tx.execute(TABLE, [])?;
+            let held = read(&tx, &name.0)?;
+            if held.as_ref().map(|(etag, _)| etag) != was.as_ref() {
+                return Ok(Swap::Lost(held));
+            }
+            let version = held.and_then(|(etag, _)| number(&etag)).unwrap_or(0) + 1;
+            let sql = "INSERT OR REPLACE INTO restow_register VALUES (?1, ?2, ?3)";
+            tx.execute(sql, params![&*name.0, version, &now[..]])?;
+            tx.commit()?;
+            Ok(Swap::Swapped(etag(version)))
+        };
+        change().map_err(|e| this.failed("change a register", e))
+    };
+    database.run("change a register", work).await
+}
+
+fn etag(version: i64) -> Etag {
+    Etag(Bytes::copy_from_slice(&version.to_be_bytes()))
+}
+
+fn number(etag: &Etag) -> Option<i64> {
+    etag.0[..].try_into().ok().map(i64::from_be_bytes)
+}

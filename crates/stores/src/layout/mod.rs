@@ -1,0 +1,4 @@
+//! Layouts: how an application arranges its state in an engine.
+
+pub mod langgraph;
+pub mod parts;

@@ -1,0 +1,1 @@
+//! The compact layout: records in pages, large values as parts.

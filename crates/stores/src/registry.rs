@@ -1,0 +1,1 @@
+//! The one explicit list: address to opened store.
