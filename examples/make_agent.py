@@ -16,7 +16,6 @@ import tempfile
 import venv
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 HERE = Path(__file__).resolve().parent
 
@@ -76,8 +75,7 @@ def stage_chat(saver: Any) -> None:
     turns(saver, "chat-long", 0, 9)
     turns(saver, "chat-exit", 0, 3, durability="exit")
     metadata = {"user": "Zo\u00eb \U0001f600", "plan": 3, "score": 1e22, "zero": -0.0, "beta": True}
-    run = {"run_id": UUID(int=7), "metadata": metadata}
-    turns(saver, "chat-metadata", 0, 1, config=run)
+    turns(saver, "chat-metadata", 0, 1, config={"metadata": metadata})
     turns(saver, "chat-metadata", 1, 1, config={"metadata": {"score": float("nan")}})
 
 
