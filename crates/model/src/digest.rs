@@ -132,6 +132,13 @@ impl UnitDigest {
     /// Number of bytes of [`UnitDigest::to_bytes`].
     pub const LEN: usize = 72;
 
+    /// Takes a set of records away that was added before.
+    pub fn take(&mut self, other: &UnitDigest) {
+        self.records = self.records.wrapping_sub(other.records);
+        self.bodies.remove(&Digest(other.bodies.to_bytes()));
+        self.residues.remove(&Digest(other.residues.to_bytes()));
+    }
+
     /// Adds another set of records.
     pub fn merge(&mut self, other: &UnitDigest) {
         self.records = self.records.wrapping_add(other.records);
@@ -168,7 +175,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_sum_does_not_know_the_order(mut bytes in prop::collection::vec(any::<[u8; 32]>(), 0..8)) {
+        fn a_sum_does_not_know_the_order(
+            mut bytes in prop::collection::vec(any::<[u8; 32]>(), 0..8),
+        ) {
             let sum = |bytes: &[[u8; 32]]| {
                 let mut sum = Sum::default();
                 bytes.iter().for_each(|b| sum.add(&Digest(*b)));

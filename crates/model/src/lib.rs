@@ -1,7 +1,7 @@
 //! The pure values of restow: what a unit, a record, a digest and a control record *are*.
 //!
 //! Invariants:
-//! - No I/O, no async, no clock, no randomness, no database driver.
+//! - No I/O, no async, no clock, no randomness, no database library.
 //! - Everything that is stored or compared has one canonical encoding ([`canonical`]), versioned
 //!   by [`canonical::FORMAT`]; golden bytes of every released version stay readable.
 

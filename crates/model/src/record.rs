@@ -41,11 +41,16 @@ impl Record {
 
     /// Returns the digest of key and body; through the body it covers every value's bytes.
     pub fn digest(&self) -> Digest {
-        let mut bytes = Vec::with_capacity(1024);
-        write_varint(&mut bytes, self.key.as_bytes().len() as u64);
-        bytes.extend_from_slice(self.key.as_bytes());
-        canonical::encode(&self.body, &mut bytes);
-        digest_in_domain(&RECORD, RECORD_DOMAIN, &bytes)
+        let mut body = Vec::with_capacity(1024);
+        canonical::encode(&self.body, &mut body);
+        Self::digest_of(&self.key, &body)
+    }
+
+    /// Returns the digest of a key and an encoded body.
+    pub fn digest_of(key: &Key, body: &[u8]) -> Digest {
+        let mut len = Vec::with_capacity(4);
+        write_varint(&mut len, key.as_bytes().len() as u64);
+        digest_in_domain(&RECORD, RECORD_DOMAIN, &[&len, key.as_bytes(), body])
     }
 
     /// Returns the value of a name, where the record carries it.
@@ -86,7 +91,7 @@ impl Residue {
         }
         bytes.push(self.format);
         bytes.extend_from_slice(self.record.as_bytes());
-        digest_in_domain(&RESIDUE, RESIDUE_DOMAIN, &bytes)
+        digest_in_domain(&RESIDUE, RESIDUE_DOMAIN, &[&bytes])
     }
 }
 
@@ -95,13 +100,21 @@ const RESIDUE_DOMAIN: &str = "restow residue";
 static RECORD: OnceLock<blake3::Hasher> = OnceLock::new();
 static RESIDUE: OnceLock<blake3::Hasher> = OnceLock::new();
 
-fn digest_in_domain(start: &OnceLock<blake3::Hasher>, domain: &str, bytes: &[u8]) -> Digest {
+fn digest_in_domain(
+    start: &OnceLock<blake3::Hasher>,
+    domain: &str,
+    pieces: &[&[u8]],
+) -> Digest {
     let start = start.get_or_init(|| {
         let mut hasher = blake3::Hasher::new_derive_key(domain);
         hasher.update(&[FORMAT]);
         hasher
     });
-    Digest::from_bytes(*start.clone().update(bytes).finalize().as_bytes())
+    let mut hasher = start.clone();
+    for piece in pieces {
+        hasher.update(piece);
+    }
+    Digest::from_bytes(*hasher.finalize().as_bytes())
 }
 
 #[cfg(test)]

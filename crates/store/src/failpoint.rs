@@ -1,7 +1,7 @@
 //! Named points at which a test stops the process or fails an operation.
 //!
 //! Without the feature `failpoints` every call compiles to nothing. The list is one enum, so that
-//! the crash driver can be sure to have visited each.
+//! a crash test can be sure to have visited each.
 
 use crate::Result;
 

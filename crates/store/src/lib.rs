@@ -1,7 +1,7 @@
 //! The port between restow and storage: what a store, a ledger and a query face have to do.
 //!
 //! Invariants:
-//! - No database driver, no layout: adapters live in `restow-stores`.
+//! - No database library, no layout: adapters live in `restow-stores`.
 //! - Only [`restow_model::Record`]s cross between stores.
 //! - Damage in stored data is a [`Frame`], never a panic and never the end of a stream.
 
@@ -16,6 +16,7 @@ pub mod failpoint;
 pub mod feed;
 pub mod frame;
 pub mod ledger;
+pub mod ledger_memory;
 pub mod memory;
 pub mod parts;
 pub mod query;
