@@ -1,1 +1,4 @@
-//! Ledgers.
+//! Ledgers: the account of migrations, kept where it outlives a process.
+
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
