@@ -1,1 +1,10 @@
-//! The compact layout: records in pages, large values as parts.
+//! The compact layout: any application's records, in pages, with large values as parts.
+//!
+//! A unit's records lie in *pages*, runs of records in key order, each compressed and named by its
+//! digest; their values lie in the parts of the unit's log (`restow_store::parts`). The formats are
+//! described in `docs/formats.md`.
+
+pub mod page;
+pub mod query;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;

@@ -1,0 +1,93 @@
+//! Pages that cannot be opened, and what is said of them.
+
+use bytes::Bytes;
+use restow_model::{Digest, Key, UnitId};
+use restow_store::parts::Torn;
+use restow_store::parts::part::Codec;
+use restow_store::{Error, ErrorKind, Frame};
+
+use crate::engine::sqlite::Database;
+use crate::layout::parts::page::{self, Entry, PAGE_BYTES_MAX};
+
+/// Why the rows of a unit could not be read or changed.
+#[derive(Debug)]
+pub(super) enum Damage {
+    /// SQLite refused.
+    Sqlite(rusqlite::Error),
+    /// A page is not what its digest says.
+    Page {
+        /// Its row.
+        page_no: i64,
+        /// The first key that it should hold.
+        first: Bytes,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A value or the log is torn.
+    Torn(Torn),
+}
+
+impl From<rusqlite::Error> for Damage {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<Torn> for Damage {
+    fn from(torn: Torn) -> Self {
+        Self::Torn(torn)
+    }
+}
+
+impl Damage {
+    /// Turns it into the port's error, for an operation on a unit.
+    pub(super) fn error(
+        self,
+        operation: &'static str,
+        database: &Database,
+        unit: &UnitId,
+    ) -> Error {
+        let damaged = |message: String| {
+            Error::new(ErrorKind::Damaged, operation, message)
+                .with("file", database.path().display().to_string())
+                .with("unit", unit.to_string())
+        };
+        match self {
+            Self::Sqlite(error) => database.failed(operation, error).with("unit", unit.to_string()),
+            Self::Page { page_no, first, why } => {
+                damaged(format!("page {page_no} from {} on is damaged: {why}", name(&first)))
+            }
+            Self::Torn(torn) => damaged(torn.to_string()),
+        }
+    }
+}
+
+/// Makes the frame that reports a page.
+pub(super) fn page_frame(unit: &UnitId, page_no: i64, first: &[u8], why: String) -> Frame {
+    let first = name(&Bytes::copy_from_slice(first));
+    let place = format!("table restow_page, row {page_no}, records from {first} on");
+    Frame::Damaged { unit: Some(unit.clone()), place, why }
+}
+
+/// Makes the frame that reports a record.
+pub(super) fn record_frame(unit: &UnitId, key: &Key, why: String) -> Frame {
+    Frame::Damaged { unit: Some(unit.clone()), place: format!("record {key}"), why }
+}
+
+/// Expands a page, checking its bytes against its digest.
+pub(super) fn expand(
+    codec: &mut Codec,
+    raw_len: i64,
+    digest: &[u8],
+    data: &[u8],
+) -> Result<Vec<Entry>, String> {
+    let digest = Digest::from_slice(digest).ok_or("its digest has not 32 bytes")?;
+    let raw_len = usize::try_from(raw_len).ok().filter(|len| *len <= PAGE_BYTES_MAX);
+    let raw_len = raw_len.ok_or("it claims an impossible length")?;
+    let raw = codec.unpack(data, raw_len, &digest)?;
+    page::decode(&raw.into()).map_err(|malformed| malformed.to_string())
+}
+
+fn name(first: &Bytes) -> String {
+    Key::from_bytes(first.clone()).map_or_else(|_| "an unreadable key".into(), |k| k.to_string())
+}

@@ -1,0 +1,259 @@
+//! `parts+sqlite`: the compact layout in one SQLite file.
+//!
+//! Invariants:
+//! - A unit's row, pages and parts change in one transaction; a reader sees one moment.
+//! - What a copy reads from is opened so that nothing is written and nothing left behind.
+
+mod damage;
+mod edit;
+mod log_rows;
+mod read;
+pub mod schema;
+mod unit;
+mod write;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use restow_model::{Record, UnitId};
+use restow_store::feed::{FrameSender, Stop, blocking, produce};
+use restow_store::{
+    Batch, Capabilities, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName,
+    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, UnitOutcome,
+    Unsupported, WithoutControl,
+};
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::engine::sqlite::{Database, registers};
+use crate::layout::parts::query::NewestFirst;
+use read::Reader;
+use schema::Found;
+use write::Writer;
+
+/// How many bytes one unit may put in one apply.
+pub(crate) const APPLY_BYTES_MAX: usize = 32 << 20;
+
+/// A store of the compact layout in one SQLite file.
+#[derive(Debug)]
+pub struct PartsSqlite {
+    info: StoreInfo,
+    database: Database,
+    writer: Arc<Mutex<Writer>>,
+    /// Connections that read, waiting to be used again.
+    readers: Arc<Mutex<Vec<Connection>>>,
+}
+
+impl PartsSqlite {
+    /// Opens a file, making it where `create` says so; refuses a database of something else.
+    ///
+    /// Blocks; call it on a thread that may.
+    pub fn open(path: &Path, create: bool) -> Result<Self> {
+        const OPERATION: &str = "open a parts file";
+        let database = Database::open(path, create)?;
+        let found = schema::find(&database.lock()).map_err(|e| database.failed(OPERATION, e))?;
+        let refused = |message: &str| {
+            let error = Error::new(ErrorKind::Refused, OPERATION, message);
+            Err(error.with("file", path.display().to_string()))
+        };
+        match found {
+            Found::Ours | Found::Empty => {}
+            Found::Format(_) => return refused("the file was written by a newer restow; use that"),
+            Found::Other => return refused("the file holds another database; name a new file"),
+        }
+        let failed = |torn: restow_store::parts::Torn| {
+            Error::new(ErrorKind::Failed, OPERATION, torn.to_string())
+        };
+        let capabilities = Capabilities {
+            apply_bytes_max: APPLY_BYTES_MAX,
+            keeps_digests: true,
+            ..Capabilities::default()
+        };
+        let info = StoreInfo {
+            address: format!("parts+sqlite:{}", path.display()),
+            layout: "parts",
+            engine: "sqlite",
+            application: None,
+            capabilities,
+        };
+        let writer = Arc::new(Mutex::new(Writer::new().map_err(failed)?));
+        Ok(Self { info, database, writer, readers: Arc::default() })
+    }
+
+    /// Runs a reader in one read transaction, and its frames as a stream.
+    fn stream<F>(&self, work: F) -> Frames
+    where
+        F: FnOnce(&mut Reader<'_>) -> Result<(), read::Ended> + Send + 'static,
+    {
+        let (database, readers) = (self.database.clone(), self.readers.clone());
+        produce(move |out: &FrameSender| -> Result<(), Stop> {
+            let waiting = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let connection = match waiting {
+                Some(connection) => connection,
+                None => database.reader()?,
+            };
+            let failed = |error| database.failed("read units", error);
+            let snapshot = connection.unchecked_transaction().map_err(failed)?;
+            let done = Reader::new(&snapshot, out).and_then(|mut reader| work(&mut reader));
+            snapshot.finish().map_err(failed)?;
+            readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            done.map_err(|ended| ended.stop(failed))
+        })
+    }
+
+    /// Runs work on a connection that only reads.
+    async fn look<T, F>(&self, operation: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let database = self.database.clone();
+        blocking(operation, move || {
+            work(&database.lock()).map_err(|error| database.failed(operation, error))
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl NewestFirst for PartsSqlite {
+    async fn newest_units(&self, skip: usize, limit: usize) -> Result<Vec<(UnitId, String)>> {
+        let work = move |connection: &Connection| unit::newest_first(connection, skip, limit);
+        let rows = self.look("list units", work).await?;
+        Ok(rows.into_iter().filter_map(|row| Some((row.unit, row.newest?))).collect())
+    }
+}
+
+#[async_trait]
+impl Store for PartsSqlite {
+    fn info(&self) -> &StoreInfo {
+        &self.info
+    }
+
+    fn check(&self, _record: &Record) -> Result<(), Unsupported> {
+        Ok(())
+    }
+
+    async fn prepare(&self, role: Role, id: &str) -> Result<StoreRecord> {
+        const OPERATION: &str = "prepare a parts file";
+        let this = self.database.clone();
+        let made = move |connection: &mut Connection| {
+            let mut make = || {
+                let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                schema::make(&tx)?;
+                tx.commit()
+            };
+            make().map_err(|error| this.failed(OPERATION, error))
+        };
+        self.database.run(OPERATION, made).await?;
+        let without_control = match role {
+            Role::CopyTarget | Role::Source => WithoutControl::Legacy,
+            Role::Target => WithoutControl::Empty,
+        };
+        if role == Role::CopyTarget {
+            return Ok(StoreRecord { id: None, without_control });
+        }
+        let record = StoreRecord { id: Some(id.into()), without_control };
+        let swap = self.register_swap(RegisterName::store(), None, record.to_bytes()).await?;
+        match swap {
+            Swap::Lost(Some((_, held))) => StoreRecord::from_bytes(&held).ok_or_else(|| {
+                Error::new(ErrorKind::Damaged, OPERATION, "the store's own record cannot be read")
+                    .with("store", self.info.address.clone())
+            }),
+            Swap::Lost(None) | Swap::Swapped(_) => Ok(record),
+        }
+    }
+
+    async fn segments(&self, want: usize, by: Enumeration) -> Result<Vec<Segment>> {
+        self.look("divide a parts file", move |connection| match by {
+            Enumeration::Units => unit_segments(connection, want),
+            Enumeration::Storage => page_segments(connection, want),
+        })
+        .await
+    }
+
+    async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
+        Ok(self.stream(move |reader| match segment.by {
+            Enumeration::Units => {
+                let text = |bound: &Bytes| String::from_utf8_lossy(bound).into_owned();
+                let (low, high) = (segment.from.as_ref().map(text), segment.to.as_ref().map(text));
+                reader.scan(low.as_deref().unwrap_or(""), high.as_deref(), from.as_ref())
+            }
+            Enumeration::Storage => {
+                let number = |bound: &Bytes| bound[..].try_into().ok().map(i64::from_be_bytes);
+                let low = segment.from.as_ref().and_then(number).unwrap_or(i64::MIN);
+                let high = segment.to.as_ref().and_then(number).unwrap_or(i64::MAX);
+                reader.pages(low, high, from.as_ref())
+            }
+        }))
+    }
+
+    async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
+        Ok(self.stream(move |reader| reader.units(&units, &what)))
+    }
+
+    async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {
+        let (database, writer) = (self.database.clone(), self.writer.clone());
+        let work = move |connection: &mut Connection| {
+            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            write::apply(&database, connection, &mut writer, &batch)
+        };
+        self.database.run("write units", work).await
+    }
+
+    async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
+        let database = self.database.clone();
+        let work = move |connection: &mut Connection| {
+            write::purge(connection, &unit, exactly)
+                .map_err(|damage| damage.error("remove a unit", &database, &unit))
+        };
+        self.database.run("remove a unit", work).await
+    }
+
+    async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>> {
+        self.look("read a register", move |connection| registers::read(connection, &name.0)).await
+    }
+
+    async fn register_swap(
+        &self,
+        name: RegisterName,
+        was: Option<Etag>,
+        now: Bytes,
+    ) -> Result<Swap> {
+        registers::swap(&self.database, name, was, now).await
+    }
+}
+
+/// Divides the units by name into shares of like number.
+fn unit_segments(connection: &Connection, want: usize) -> rusqlite::Result<Vec<Segment>> {
+    let sql = "SELECT unit FROM restow_unit WHERE token IS NULL ORDER BY unit LIMIT 1 OFFSET ?1";
+    let count = "SELECT count(*) FROM restow_unit WHERE token IS NULL";
+    let units: i64 = connection.query_row(count, [], |row| row.get(0))?;
+    let shares = (want.max(1) as i64).min(units.max(1));
+    let mut bounds = vec![None];
+    for share in 1..shares {
+        let at = units * share / shares;
+        let unit: String = connection.prepare_cached(sql)?.query_row([at], |row| row.get(0))?;
+        bounds.push(Some(Bytes::from(unit)));
+    }
+    Ok(divide(Enumeration::Units, bounds))
+}
+
+/// Divides the pages by row number.
+fn page_segments(connection: &Connection, want: usize) -> rusqlite::Result<Vec<Segment>> {
+    let sql = "SELECT coalesce(min(page_no), 0), coalesce(max(page_no), 0) FROM restow_page";
+    let (low, high): (i64, i64) =
+        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let step = ((high - low) / (want.max(1) as i64)).max(1);
+    let starts = (1..want.max(1) as i64).map(|n| low + n * step).take_while(|at| *at <= high);
+    let bound = |at: i64| Some(Bytes::copy_from_slice(&at.to_be_bytes()));
+    Ok(divide(Enumeration::Storage, std::iter::once(None).chain(starts.map(bound)).collect()))
+}
+
+/// Makes the segments that lie between bounds; the first is open below, the last above.
+pub(crate) fn divide(by: Enumeration, bounds: Vec<Option<Bytes>>) -> Vec<Segment> {
+    let ends = bounds.clone().into_iter().skip(1).chain([None]);
+    let pairs = bounds.into_iter().zip(ends);
+    pairs.map(|(from, to)| Segment { by, from, to, bytes_estimate: None }).collect()
+}
