@@ -69,6 +69,19 @@ impl Key {
         parts
     }
 
+    /// Returns the encoding without the last element: what neighbours under one parent share.
+    pub fn stem(&self) -> &[u8] {
+        let (mut at, mut last) = (0, 0);
+        while at < self.0.len() {
+            last = at;
+            at += match self.0[at] {
+                INT => 9,
+                _ => text_len(&self.0[at..]),
+            };
+        }
+        &self.0[..last]
+    }
+
     /// Says whether this key, taken as a prefix, covers another.
     pub fn covers(&self, other: &Key) -> bool {
         other.0.starts_with(&self.0)
@@ -143,6 +156,19 @@ fn next_part(bytes: &[u8], at: &mut usize) -> Result<Option<KeyPart>, Malformed>
         BYTES => Ok(Some(KeyPart::Bytes(unescape(bytes, at)?))),
         _ => Err(Malformed::new("unknown key element", start)),
     }
+}
+
+/// Returns how many bytes an escaped element takes, its tag included.
+fn text_len(bytes: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(zero) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| *b == 0)) {
+        at += zero + 1;
+        if bytes.get(at) != Some(&0xff) {
+            return at;
+        }
+        at += 1;
+    }
+    bytes.len()
 }
 
 fn unescape(bytes: &[u8], at: &mut usize) -> Result<Vec<u8>, Malformed> {
@@ -222,6 +248,8 @@ mod tests {
         ) {
             let (x, y) = (key("k", &a), key("k", &b));
             prop_assert_eq!(x.cmp(&y), a.cmp(&b));
+            let stem = a.split_last().map_or(Bytes::new(), |(_, s)| key("k", s).as_bytes().clone());
+            prop_assert_eq!(x.stem(), &stem[..]);
             prop_assert_eq!(x.parts(), a);
             prop_assert_eq!(Key::from_bytes(x.as_bytes().clone()), Ok(x.clone()));
             prop_assert!(x.as_bytes() < &x.after_prefix());

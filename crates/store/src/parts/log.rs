@@ -33,10 +33,9 @@ const EARLIER_VALUE_BYTES_MAX: usize = 512 << 10;
 /// A unit's log, as its writer sees it.
 #[derive(Debug)]
 pub struct Log {
-    codec: Codec,
     next: u64,
     open: Open,
-    sealed: Vec<Part>,
+    full: Vec<Open>,
     known: Recent<[u8; 16], u64>,
     pointers: Recent<Digest, Pointer>,
     earlier: HashMap<u64, Earlier>,
@@ -60,17 +59,16 @@ struct Earlier {
 
 impl Log {
     /// Opens a log whose elements below `next` are stored already.
-    pub fn new(next: u64) -> Result<Self, Torn> {
-        Ok(Self {
-            codec: Codec::new()?,
+    pub fn new(next: u64) -> Self {
+        Self {
             next,
             open: Open { first: next, ..Open::default() },
-            sealed: Vec::new(),
+            full: Vec::new(),
             known: Recent::new(REMEMBERED_MAX),
             pointers: Recent::new(POINTERS_MAX),
             earlier: HashMap::new(),
             earlier_bytes: 0,
-        })
+        }
     }
 
     /// Returns the number of the next element.
@@ -93,14 +91,14 @@ impl Log {
     }
 
     /// Adds a value; `place` tells values apart that are not successors of each other.
-    pub fn put(&mut self, value: &Value, place: u64) -> Result<Pointer, Torn> {
+    pub fn put(&mut self, value: &Value, place: u64) -> Pointer {
         if let Some(pointer) = self.pointers.get(&value.name.digest) {
-            return Ok(pointer);
+            return pointer;
         }
         let mut earlier = self.earlier.remove(&place).unwrap_or_default();
         self.earlier_bytes -= earlier.bytes.len();
-        let (pointer, elements) = self.pieces(value, &earlier)?;
-        let pointer = self.shorten(pointer)?;
+        let (pointer, elements) = self.pieces(value, &earlier);
+        let pointer = self.shorten(pointer);
         let len = value.bytes.len();
         if !elements.is_empty() && len <= EARLIER_VALUE_BYTES_MAX {
             if self.earlier_bytes + len > EARLIER_BYTES_MAX {
@@ -114,33 +112,18 @@ impl Log {
             self.earlier.insert(place, earlier);
         }
         self.pointers.insert(value.name.digest, pointer.clone());
-        Ok(pointer)
+        pointer
     }
 
-    /// Returns the parts that are complete, each once.
-    pub fn take_sealed(&mut self) -> Vec<Part> {
-        std::mem::take(&mut self.sealed)
+    /// Returns the parts that were completed since the last call, and the open one as it stands:
+    /// it stays open, and is returned again, longer, when it has grown.
+    pub fn parts(&mut self, codec: &mut Codec) -> Result<Vec<Part>, Torn> {
+        let full = std::mem::take(&mut self.full);
+        let open = (!self.open.lens.is_empty()).then_some(&self.open);
+        full.iter().chain(open).map(|o| Part::seal(o.first, &o.lens, &o.bytes, codec)).collect()
     }
 
-    /// Returns the open part as it stands; it stays open, and is written again when it has grown.
-    pub fn tail(&mut self) -> Result<Option<Part>, Torn> {
-        if self.open.lens.is_empty() {
-            return Ok(None);
-        }
-        let Open { first, lens, bytes } = &self.open;
-        Part::seal(*first, lens, bytes, &mut self.codec).map(Some)
-    }
-
-    /// Returns how many bytes the open part has.
-    pub fn open_bytes(&self) -> usize {
-        self.open.bytes.len()
-    }
-
-    fn pieces(
-        &mut self,
-        value: &Value,
-        earlier: &Earlier,
-    ) -> Result<(Pointer, Vec<(u64, Range<usize>)>), Torn> {
+    fn pieces(&mut self, value: &Value, earlier: &Earlier) -> (Pointer, Vec<(u64, Range<usize>)>) {
         let mut pointer = Pointer::default();
         let mut elements = Vec::new();
         let mut likely = 0;
@@ -162,7 +145,7 @@ impl Log {
                     number
                 }
                 None => {
-                    let number = self.element(bytes)?;
+                    let number = self.element(bytes);
                     let ahead = earlier.elements.iter().skip(likely).take(64);
                     let step = ahead.take_while(|(n, _)| *n != number).count();
                     likely += if step < 64 { step + 1 } else { 1 };
@@ -172,30 +155,29 @@ impl Log {
             pointer.push(Piece::Run { first: number, count: 1 });
             elements.push((number, range));
         }
-        Ok((pointer, elements))
+        (pointer, elements)
     }
 
     /// Returns the number of an element, appending it where it is not known.
-    fn element(&mut self, bytes: &[u8]) -> Result<u64, Torn> {
+    fn element(&mut self, bytes: &[u8]) -> u64 {
         let name = name(bytes);
         if let Some(number) = self.known.get(&name) {
-            return Ok(number);
+            return number;
         }
         if !self.open.lens.is_empty() && self.open.bytes.len() + bytes.len() > PART_BYTES_TARGET {
-            let full = self.tail()?;
-            self.sealed.extend(full);
-            self.open = Open { first: self.next, ..Open::default() };
+            let open = Open { first: self.next, ..Open::default() };
+            self.full.push(std::mem::replace(&mut self.open, open));
         }
         let number = self.next;
         self.open.lens.push(bytes.len() as u32);
         self.open.bytes.extend_from_slice(bytes);
         self.next += 1;
         self.known.insert(name, number);
-        Ok(number)
+        number
     }
 
     /// Moves the pieces of a long pointer into elements, level by level.
-    fn shorten(&mut self, mut pointer: Pointer) -> Result<Pointer, Torn> {
+    fn shorten(&mut self, mut pointer: Pointer) -> Pointer {
         let mut encoded = Vec::new();
         while pointer.depth < DEPTH_MAX {
             encoded.clear();
@@ -206,12 +188,12 @@ impl Log {
             let mut above = Pointer { depth: pointer.depth + 1, pieces: Vec::new() };
             for group in groups(&pointer.pieces) {
                 pointer::encode_group(group, &mut encoded);
-                let first = self.element(&encoded)?;
+                let first = self.element(&encoded);
                 above.push(Piece::Run { first, count: 1 });
             }
             pointer = above;
         }
-        Ok(pointer)
+        pointer
     }
 }
 
