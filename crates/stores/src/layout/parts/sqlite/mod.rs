@@ -6,6 +6,7 @@
 
 mod damage;
 mod edit;
+mod files;
 mod log_rows;
 mod read;
 pub mod schema;
@@ -26,8 +27,10 @@ use restow_store::{
 };
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::engine::sqlite::source::Source;
 use crate::engine::sqlite::{Database, registers};
 use crate::layout::parts::query::NewestFirst;
+use files::Files;
 use read::Reader;
 use schema::Found;
 use write::Writer;
@@ -39,32 +42,41 @@ pub(crate) const APPLY_BYTES_MAX: usize = 32 << 20;
 #[derive(Debug)]
 pub struct PartsSqlite {
     info: StoreInfo,
-    database: Database,
+    files: Files,
     writer: Arc<Mutex<Writer>>,
-    /// Connections that read, waiting to be used again.
-    readers: Arc<Mutex<Vec<Connection>>>,
 }
 
 impl PartsSqlite {
-    /// Opens a file, making it where `create` says so; refuses a database of something else.
+    /// Opens a file to read it; nothing is written and nothing left behind.
     ///
     /// Blocks; call it on a thread that may.
-    pub fn open(path: &Path, create: bool) -> Result<Self> {
+    pub fn source(path: &Path) -> Result<Self> {
+        Self::of(path, Files::read(Source::open(path)?), false)
+    }
+
+    /// Opens a file to write to it, making it where `create` says so; refuses a database of
+    /// something else.
+    ///
+    /// Blocks; call it on a thread that may.
+    pub fn target(path: &Path, create: bool) -> Result<Self> {
+        Self::of(path, Files::written(Database::open(path, create)?), true)
+    }
+
+    fn of(path: &Path, files: Files, may_be_empty: bool) -> Result<Self> {
         const OPERATION: &str = "open a parts file";
-        let database = Database::open(path, create)?;
-        let found = schema::find(&database.lock()).map_err(|e| database.failed(OPERATION, e))?;
+        let found = files.look(OPERATION, schema::find)?;
         let refused = |message: &str| {
             let error = Error::new(ErrorKind::Refused, OPERATION, message);
             Err(error.with("file", path.display().to_string()))
         };
-        match found {
-            Found::Ours | Found::Empty => {}
+        match found.map_err(|error| files.failed(OPERATION, error))? {
+            Found::Ours => {}
+            Found::Empty if may_be_empty => {}
             Found::Format(_) => return refused("the file was written by a newer restow; use that"),
-            Found::Other => return refused("the file holds another database; name a new file"),
+            Found::Empty | Found::Other => {
+                return refused("the file holds another database; name another file");
+            }
         }
-        let failed = |torn: restow_store::parts::Torn| {
-            Error::new(ErrorKind::Failed, OPERATION, torn.to_string())
-        };
         let capabilities = Capabilities {
             apply_bytes_max: APPLY_BYTES_MAX,
             keeps_digests: true,
@@ -77,8 +89,9 @@ impl PartsSqlite {
             application: None,
             capabilities,
         };
-        let writer = Arc::new(Mutex::new(Writer::new().map_err(failed)?));
-        Ok(Self { info, database, writer, readers: Arc::default() })
+        let writer = Writer::new()
+            .map_err(|torn| Error::new(ErrorKind::Failed, OPERATION, torn.to_string()))?;
+        Ok(Self { info, files, writer: Arc::new(Mutex::new(writer)) })
     }
 
     /// Runs a reader in one read transaction, and its frames as a stream.
@@ -86,19 +99,13 @@ impl PartsSqlite {
     where
         F: FnOnce(&mut Reader<'_>) -> Result<(), read::Ended> + Send + 'static,
     {
-        let (database, readers) = (self.database.clone(), self.readers.clone());
+        let files = self.files.clone();
         produce(move |out: &FrameSender| -> Result<(), Stop> {
-            let waiting = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = match waiting {
-                Some(connection) => connection,
-                None => database.reader()?,
+            let read = |connection: &Connection| {
+                Reader::new(connection, out).and_then(|mut reader| work(&mut reader))
             };
-            let failed = |error| database.failed("read units", error);
-            let snapshot = connection.unchecked_transaction().map_err(failed)?;
-            let done = Reader::new(&snapshot, out).and_then(|mut reader| work(&mut reader));
-            snapshot.finish().map_err(failed)?;
-            readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            done.map_err(|ended| ended.stop(failed))
+            let done = files.look("read units", read)?;
+            done.map_err(|ended| ended.stop(|error| files.failed("read units", error)))
         })
     }
 
@@ -108,11 +115,22 @@ impl PartsSqlite {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let database = self.database.clone();
+        let files = self.files.clone();
         blocking(operation, move || {
-            work(&database.lock()).map_err(|error| database.failed(operation, error))
+            files.look(operation, work)?.map_err(|error| files.failed(operation, error))
         })
         .await
+    }
+
+    /// Runs work on the connection that writes.
+    async fn change<T, F>(&self, operation: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Database, &mut Connection) -> Result<T> + Send + 'static,
+    {
+        let database = self.files.database()?.clone();
+        let this = database.clone();
+        database.run(operation, move |connection| work(&this, connection)).await
     }
 }
 
@@ -137,16 +155,15 @@ impl Store for PartsSqlite {
 
     async fn prepare(&self, role: Role, id: &str) -> Result<StoreRecord> {
         const OPERATION: &str = "prepare a parts file";
-        let this = self.database.clone();
-        let made = move |connection: &mut Connection| {
+        let made = |database: &Database, connection: &mut Connection| {
             let mut make = || {
                 let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 schema::make(&tx)?;
                 tx.commit()
             };
-            make().map_err(|error| this.failed(OPERATION, error))
+            make().map_err(|error| database.failed(OPERATION, error))
         };
-        self.database.run(OPERATION, made).await?;
+        self.change(OPERATION, made).await?;
         let without_control = match role {
             Role::CopyTarget | Role::Source => WithoutControl::Legacy,
             Role::Target => WithoutControl::Empty,
@@ -194,21 +211,20 @@ impl Store for PartsSqlite {
     }
 
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {
-        let (database, writer) = (self.database.clone(), self.writer.clone());
-        let work = move |connection: &mut Connection| {
+        let writer = self.writer.clone();
+        let work = move |database: &Database, connection: &mut Connection| {
             let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            write::apply(&database, connection, &mut writer, &batch)
+            write::apply(database, connection, &mut writer, &batch)
         };
-        self.database.run("write units", work).await
+        self.change("write units", work).await
     }
 
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
-        let database = self.database.clone();
-        let work = move |connection: &mut Connection| {
+        let work = move |database: &Database, connection: &mut Connection| {
             write::purge(connection, &unit, exactly)
-                .map_err(|damage| damage.error("remove a unit", &database, &unit))
+                .map_err(|damage| damage.error("remove a unit", database, &unit))
         };
-        self.database.run("remove a unit", work).await
+        self.change("remove a unit", work).await
     }
 
     async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>> {
@@ -221,7 +237,7 @@ impl Store for PartsSqlite {
         was: Option<Etag>,
         now: Bytes,
     ) -> Result<Swap> {
-        registers::swap(&self.database, name, was, now).await
+        registers::swap(self.files.database()?, name, was, now).await
     }
 }
 
