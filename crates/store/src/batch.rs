@@ -180,7 +180,7 @@ pub enum Current {
 /// What became of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordOutcome {
-    /// It was not there before, or is not there now.
+    /// It was not there before.
     Inserted,
     /// It replaced a record of this digest, or removed it.
     Replaced(Digest),

@@ -24,7 +24,9 @@ pub struct Unsupported {
 /// An engine opened with a layout.
 ///
 /// Law, and a conformance case on every store: a record that was applied reads back equal, values
-/// and residue included. Every point below is a case of the suite in [`crate::conformance`].
+/// and residue included. Every point below is a case of the suite in `conformance`, beside which
+/// [`crate::memory`] is the reference. What [`crate::Capabilities`] say that a store cannot do is
+/// refused with [`crate::ErrorKind::Unsupported`].
 #[async_trait]
 pub trait Store: Debug + Send + Sync + 'static {
     /// Says what the store is and can do, without I/O.
@@ -38,6 +40,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// - Twice, or by several at once, it does what once does.
     /// - Never called on the source of a copy; a store that was never prepared is only read.
     /// - `id` names the store where it has no record yet; it keeps the record that it has.
+    /// - The target of a copy has no id, and no register is written; the stores of a migration
+    ///   keep their record in the register [`RegisterName::store`].
     async fn prepare(&self, role: Role, id: &str) -> Result<StoreRecord>;
 
     /// Divides the store into about `want` shares of like weight.
@@ -51,7 +55,10 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// - By [`Enumeration::Units`], units ascend, and the records of a unit ascend by key.
     /// - A `Mark` follows every unit at the latest; from its cursor a scan delivers the rest,
     ///   also from the middle of a unit, whose `Begin` is then repeated.
+    /// - By [`Enumeration::Storage`] a unit may come in pieces; a unit without records has none, and
+    ///   the end of a piece tells no digest.
     /// - Damage is a frame, and the rest of the share follows it.
+    /// - Staged copies are not part of any share.
     async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames>;
 
     /// Reads units, in the order given.
@@ -59,6 +66,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// - A unit that is not there has no frame.
     /// - `Selection` bounds keys, order, number and content of the records.
     /// - A staged copy is seen only under its token.
+    /// - Where digests are kept, a unit's end tells the sum over all its records, whatever part of
+    ///   them was selected.
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames>;
 
     /// Applies operations; one outcome a unit, in the order given.
@@ -66,16 +75,46 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// - Each unit is all or nothing; one that fails does not stop the others.
     /// - When it returns, what was applied survives the death of the process.
     /// - A guard that does not hold is `Lost`, and nothing of the unit is changed.
-    /// - A staged copy is invisible until it is promoted, and then visible whole.
+    /// - A staged copy is invisible until it is promoted; then it is the unit, and what the unit
+    ///   held before is gone. The guard given with [`crate::Then::Stage`] is checked again.
+    /// - A unit without records and control record is not there, and has no content to be
+    ///   `Exactly` at; a staged copy does not make it be there.
+    /// - Operations run in order, each on what those before it left.
+    /// - A put record carries every value that its body names; otherwise the unit is `Failed`
+    ///   (`Invalid`), and the error names the record.
+    /// - The last operation of a unit, repeated under its id, does nothing more: `AlreadyApplied`,
+    ///   or `Applied` where a store without control records keeps no ids.
+    /// - More than the capabilities allow is `TooLarge`, counted by [`Record::weight`]; a single
+    ///   record always fits.
+    /// - A retired store refuses every apply, and can still be read and purged. A store that takes
+    ///   part in a migration refuses [`crate::Guard::Unmanaged`].
+    /// - `After` holds for an absent unit and for an older replica or sealed unit, never for a live
+    ///   one, nor for records without control record.
+    /// - `Bump` and `Tombstone` are writes at home: `Lost` unless the unit is live, even where the
+    ///   guard holds, and `Invalid` without control record. A `Bump` that leaves records ends a
+    ///   tombstone.
+    /// - `Keep` does not change the records of a unit with a control record (`Invalid`), so that one
+    ///   generation is one content; a journal comes only with `Bump` or `Tombstone` (`Invalid`).
+    /// - In a control record that is `Set`, digest and operation id are the store's to fill in.
+    /// - Under [`crate::Guard::Staging`] operations go to the staged copy, also with `Keep` and
+    ///   `Set`; `Promote` and `Discard` come under it only, with the same token (`Invalid`).
+    /// - A unit with a control record is promoted only while that says `Staging` under the token;
+    ///   the record stays as it is, but for its digest.
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>>;
 
     /// Removes a unit and all that belongs to it, if it is still as it was seen.
+    ///
+    /// - Control record, journal and staged copy go with the records.
+    /// - A unit that is not as it was seen stays; one that is not there is told.
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged>;
 
-    /// Reads a register.
+    /// Reads a register; `None` where it was never written.
     async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>>;
 
     /// Changes a register from a known version, or from absent, to new bytes.
+    ///
+    /// - A version is never given twice, not even to the same bytes.
+    /// - Of several that swap from one version exactly one wins; the others are told what is there.
     async fn register_swap(
         &self,
         name: RegisterName,

@@ -1,7 +1,7 @@
 //! The memory store: the reference that every other store behaves like.
 //!
-//! It is also the shortest example of a store: [`state`] is what it keeps, [`write`] applies
-//! operations to one unit, [`walk`] turns what it keeps into frames.
+//! It is also the shortest example of a store: `state` is what it keeps, `write` applies
+//! operations to one unit, `walk` turns what it keeps into frames.
 //!
 //! Invariants:
 //! - All state stands behind one lock, which is held for a whole apply and never across an await.
@@ -11,6 +11,8 @@ mod state;
 mod walk;
 mod write;
 
+#[cfg(all(test, feature = "conformance"))]
+mod conforms;
 #[cfg(test)]
 mod tests;
 

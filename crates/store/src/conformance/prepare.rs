@@ -1,0 +1,73 @@
+//! Cases of `Store::prepare`.
+
+use futures::future;
+use restow_model::HomeState;
+
+use super::Fixture;
+use super::fixture::{failed, unit};
+use crate::{
+    ErrorKind, Guard, Op, RegisterName, Result, Role, StoreRecord, Swap, Then, WithoutControl,
+};
+
+/// Preparing twice does what once does, and loses nothing.
+pub async fn twice_does_what_once_does(f: &Fixture) -> Result<()> {
+    let once = f.store.prepare(Role::CopyTarget, "unused").await?;
+    let records = (f.records)(1, 3);
+    f.write(&unit(0), &records).await?;
+    assert_eq!(f.store.prepare(Role::CopyTarget, "other").await?, once);
+    assert_eq!(f.records_of(&unit(0)).await?.len(), 3);
+    Ok(())
+}
+
+/// Several that prepare at once all succeed, and get the same record.
+pub async fn several_at_once_agree(f: &Fixture) -> Result<()> {
+    let role = if f.can().live { Role::Target } else { Role::CopyTarget };
+    let ids: Vec<String> = (0..8).map(|n| format!("store-{n}")).collect();
+    let records = future::try_join_all(ids.iter().map(|id| f.store.prepare(role, id))).await?;
+    assert!(records.iter().all(|record| *record == records[0]), "{records:?}");
+    Ok(())
+}
+
+/// The target of a copy has no id and no register: nothing says that restow was there.
+pub async fn a_copy_target_bears_no_mark(f: &Fixture) -> Result<()> {
+    let record = f.store.prepare(Role::CopyTarget, "unused").await?;
+    assert_eq!(record, StoreRecord { id: None, without_control: WithoutControl::Legacy });
+    assert_eq!(f.store.register_read(RegisterName::store()).await?, None);
+    Ok(())
+}
+
+/// A store of a migration keeps the id and the role that it was given first.
+pub async fn a_migration_s_store_keeps_its_record(f: &Fixture) -> Result<()> {
+    let prepared = f.store.prepare(Role::Target, "first").await;
+    if !f.can().live {
+        assert_eq!(prepared.map_err(|e| e.kind()), Err(ErrorKind::Unsupported));
+        return Ok(());
+    }
+    let id = Some("first".into());
+    assert_eq!(prepared?, StoreRecord { id, without_control: WithoutControl::Empty });
+    let again = f.store.prepare(Role::Source, "second").await?;
+    assert_eq!(
+        (again.id.as_deref(), again.without_control),
+        (Some("first"), WithoutControl::Empty)
+    );
+    let kept = f.store.register_read(RegisterName::store()).await?;
+    assert_eq!(kept.and_then(|(_, bytes)| StoreRecord::from_bytes(&bytes)), Some(again));
+    Ok(())
+}
+
+/// A retired store refuses every apply; it can still be read.
+pub async fn a_retired_store_takes_no_write(f: &Fixture) -> Result<()> {
+    if !f.ready_live().await? {
+        return Ok(());
+    }
+    f.managed(&unit(0), HomeState::Live, (1, 0)).await?;
+    let was = f.store.register_read(RegisterName::store()).await?.map(|(etag, _)| etag);
+    let retired = StoreRecord { id: None, without_control: WithoutControl::Retired };
+    let swap = f.store.register_swap(RegisterName::store(), was, retired.to_bytes()).await?;
+    assert!(matches!(swap, Swap::Swapped(_)));
+    let ops = vec![Op::put(f.record(1, 1))];
+    let outcome = f.run(&unit(0), Guard::LiveAt(1), ops, Then::Bump).await?;
+    assert_eq!(failed(&outcome), Some(ErrorKind::Refused));
+    assert_eq!(f.records_of(&unit(0)).await?.len(), 1);
+    Ok(())
+}
