@@ -37,6 +37,19 @@ impl UnitOps {
     pub fn new(unit: UnitId, dialect: Dialect, guard: Guard, ops: Vec<Op>, then: Then) -> Self {
         Self { unit, dialect, guard, ops: ops.into(), then, op_id: None, journal: None }
     }
+
+    /// Says whether guard and state fit each other as far as staging goes: a staged copy is
+    /// written, promoted and discarded under its own token, and under nothing else.
+    pub fn stages_soundly(&self) -> bool {
+        match (&self.guard, &self.then) {
+            (
+                Guard::Staging(held),
+                Then::Stage(token) | Then::Promote(token) | Then::Discard(token),
+            ) => held == token,
+            (Guard::Staging(_), then) => *then == Then::Keep,
+            (_, then) => !matches!(then, Then::Promote(_) | Then::Discard(_)),
+        }
+    }
 }
 
 /// What must hold, checked in the same transaction as the write.

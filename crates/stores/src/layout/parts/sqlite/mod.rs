@@ -153,8 +153,13 @@ impl Store for PartsSqlite {
         Ok(())
     }
 
-    async fn prepare(&self, role: Role, id: &str) -> Result<StoreRecord> {
+    async fn prepare(&self, role: Role, _id: &str) -> Result<StoreRecord> {
         const OPERATION: &str = "prepare a parts file";
+        if role != Role::CopyTarget {
+            let message = "this store keeps no control records yet, so no migration may run on it";
+            let error = Error::new(ErrorKind::Unsupported, OPERATION, message);
+            return Err(error.with("store", self.info.address.clone()));
+        }
         let made = |database: &Database, connection: &mut Connection| {
             let mut make = || {
                 let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -164,22 +169,7 @@ impl Store for PartsSqlite {
             make().map_err(|error| database.failed(OPERATION, error))
         };
         self.change(OPERATION, made).await?;
-        let without_control = match role {
-            Role::CopyTarget | Role::Source => WithoutControl::Legacy,
-            Role::Target => WithoutControl::Empty,
-        };
-        if role == Role::CopyTarget {
-            return Ok(StoreRecord { id: None, without_control });
-        }
-        let record = StoreRecord { id: Some(id.into()), without_control };
-        let swap = self.register_swap(RegisterName::store(), None, record.to_bytes()).await?;
-        match swap {
-            Swap::Lost(Some((_, held))) => StoreRecord::from_bytes(&held).ok_or_else(|| {
-                Error::new(ErrorKind::Damaged, OPERATION, "the store's own record cannot be read")
-                    .with("store", self.info.address.clone())
-            }),
-            Swap::Lost(None) | Swap::Swapped(_) => Ok(record),
-        }
+        Ok(StoreRecord { id: None, without_control: WithoutControl::Legacy })
     }
 
     async fn segments(&self, want: usize, by: Enumeration) -> Result<Vec<Segment>> {

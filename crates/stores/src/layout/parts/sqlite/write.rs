@@ -112,6 +112,10 @@ pub(super) fn purge(
 }
 
 fn apply_unit(tx: &Connection, writer: &mut Writer, ops: &UnitOps) -> Result<UnitOutcome, Stop> {
+    if !ops.stages_soundly() {
+        let message = "a staged copy is promoted and discarded under its own token only";
+        return Ok(failed(ErrorKind::Invalid, message, ops));
+    }
     let weight: usize = ops.ops.iter().map(weight).sum();
     if weight > APPLY_BYTES_MAX && ops.ops.len() > 1 {
         return Ok(UnitOutcome::TooLarge);
@@ -152,10 +156,14 @@ fn weight(op: &Op) -> usize {
     }
 }
 
+fn failed(kind: ErrorKind, message: &str, ops: &UnitOps) -> UnitOutcome {
+    let error = Error::new(kind, "write units", message);
+    UnitOutcome::Failed(error.with("unit", ops.unit.to_string()))
+}
+
 fn unmanaged(ops: &UnitOps) -> Stop {
     let message = "this store keeps no control records";
-    let error = Error::new(ErrorKind::Unsupported, "write units", message);
-    Stop::Outcome(UnitOutcome::Failed(error.with("unit", ops.unit.to_string())))
+    Stop::Outcome(failed(ErrorKind::Unsupported, message, ops))
 }
 
 fn lost(current: Current) -> Stop {
@@ -170,9 +178,7 @@ fn check_guard(ops: &UnitOps, active: Option<&UnitRow>) -> Result<(), Stop> {
     let holds = match &ops.guard {
         Guard::Unmanaged | Guard::Staging(_) => true,
         Guard::Absent => active.is_none(),
-        Guard::Exactly(Stamp::Content(digest)) => {
-            active.map_or(restow_model::UnitDigest::default(), |row| row.digest) == *digest
-        }
+        Guard::Exactly(Stamp::Content(digest)) => active.is_some_and(|row| row.digest == *digest),
         Guard::Exactly(Stamp::Generation(_)) | Guard::LiveAt(_) | Guard::After(_) => {
             return Err(unmanaged(ops));
         }
@@ -219,7 +225,7 @@ fn promote(
     let found = active.map(|row| row.digest);
     let holds = match guard.split_first() {
         Some((1, [])) => found.is_none(),
-        Some((2, digest)) => found.unwrap_or_default().to_bytes()[..] == *digest,
+        Some((2, digest)) => found.is_some_and(|found| found.to_bytes()[..] == *digest),
         _ => true,
     };
     if !holds {
