@@ -59,24 +59,15 @@ impl PartsSqlite {
     ///
     /// Blocks; call it on a thread that may.
     pub fn target(path: &Path, create: bool) -> Result<Self> {
+        // Looked at before it is opened to be written to: that alone would change another's file.
+        if std::fs::metadata(path).is_ok_and(|about| about.len() > 0) {
+            recognised(&Files::read(Source::open(path)?), true)?;
+        }
         Self::of(path, Files::written(Database::open(path, create)?), true)
     }
 
     fn of(path: &Path, files: Files, may_be_empty: bool) -> Result<Self> {
-        const OPERATION: &str = "open a parts file";
-        let found = files.look(OPERATION, schema::find)?;
-        let refused = |message: &str| {
-            let error = Error::new(ErrorKind::Refused, OPERATION, message);
-            Err(error.with("file", path.display().to_string()))
-        };
-        match found.map_err(|error| files.failed(OPERATION, error))? {
-            Found::Ours => {}
-            Found::Empty if may_be_empty => {}
-            Found::Format(_) => return refused("the file was written by a newer restow; use that"),
-            Found::Empty | Found::Other => {
-                return refused("the file holds another database; name another file");
-            }
-        }
+        recognised(&files, may_be_empty)?;
         let capabilities = Capabilities {
             apply_bytes_max: APPLY_BYTES_MAX,
             keeps_digests: true,
@@ -89,8 +80,8 @@ impl PartsSqlite {
             application: None,
             capabilities,
         };
-        let writer = Writer::new()
-            .map_err(|torn| Error::new(ErrorKind::Failed, OPERATION, torn.to_string()))?;
+        let writer =
+            Writer::new().map_err(|torn| Error::new(ErrorKind::Failed, OPEN, torn.to_string()))?;
         Ok(Self { info, files, writer: Arc::new(Mutex::new(writer)) })
     }
 
@@ -229,6 +220,21 @@ impl Store for PartsSqlite {
     ) -> Result<Swap> {
         registers::swap(self.files.database()?, name, was, now).await
     }
+}
+
+const OPEN: &str = "open a parts file";
+
+/// Refuses a file that is not of this layout, or of a format that this version does not know.
+fn recognised(files: &Files, may_be_empty: bool) -> Result<()> {
+    let found = files.look(OPEN, schema::find)?.map_err(|error| files.failed(OPEN, error))?;
+    let message = match found {
+        Found::Ours => return Ok(()),
+        Found::Empty if may_be_empty => return Ok(()),
+        Found::Format(_) => "the file was written by a newer restow; use that",
+        Found::Empty | Found::Other => "the file holds another database; name another file",
+    };
+    let error = Error::new(ErrorKind::Refused, OPEN, message);
+    Err(error.with("file", files.path().display().to_string()))
 }
 
 /// Divides the units by name into shares of like number.
