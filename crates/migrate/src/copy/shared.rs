@@ -1,0 +1,155 @@
+//! What all workers of a copy share: the two stores, the ledger, the limits, the tally.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use restow_model::{Digest, Token, UnitId};
+use restow_store::ledger::{Ledger, MigrationId, PassId, SegmentProgress};
+use restow_store::{Clock, Segment, Store};
+
+use super::{CopyOptions, Units};
+use crate::{Progress, Stop};
+
+pub(super) struct Shared {
+    pub(super) source: Arc<dyn Store>,
+    pub(super) target: Arc<dyn Store>,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) options: CopyOptions,
+    pub(super) migration: MigrationId,
+    pub(super) pass: PassId,
+    pub(super) queue: Mutex<VecDeque<Work>>,
+    /// Asked for when one worker failed: the others finish what they have in hand.
+    pub(super) halt: Stop,
+    tally: Mutex<Tally>,
+    doomed: Mutex<HashSet<UnitId>>,
+    blind: AtomicBool,
+}
+
+/// What a worker takes from the queue.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    /// A share whose progress is kept in the ledger.
+    Kept(SegmentProgress),
+    /// A share that is walked from its beginning, whatever was done before.
+    Walk(Segment),
+    /// Units by name.
+    Named(Vec<UnitId>),
+}
+
+/// What was done so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) units: Units,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
+/// What became of a unit that is now as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Became {
+    Copied,
+    Unchanged,
+    Adopted,
+    Updated,
+}
+
+pub(super) struct Parties {
+    pub(super) source: Arc<dyn Store>,
+    pub(super) target: Arc<dyn Store>,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        parties: Parties,
+        options: CopyOptions,
+        (migration, pass): (MigrationId, PassId),
+        queue: VecDeque<Work>,
+        doomed: HashSet<UnitId>,
+    ) -> Self {
+        let Parties { source, target, ledger, clock, progress } = parties;
+        Self {
+            source,
+            target,
+            ledger,
+            clock,
+            progress,
+            options,
+            migration,
+            pass,
+            queue: Mutex::new(queue),
+            halt: Stop::new(),
+            tally: Mutex::default(),
+            doomed: Mutex::new(doomed),
+            blind: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn became(&self, became: Became, records: u64, bytes: u64) {
+        self.progress.unit();
+        let mut tally = self.tally();
+        let units = &mut tally.units;
+        match became {
+            Became::Copied => units.copied += 1,
+            Became::Unchanged => units.unchanged += 1,
+            Became::Adopted => units.adopted += 1,
+            Became::Updated => units.updated += 1,
+        }
+        if matches!(became, Became::Copied | Became::Updated) {
+            tally.records += records;
+            tally.bytes += bytes;
+        }
+    }
+
+    pub(super) fn next_work(&self) -> Option<Work> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Keeps a unit from being written: something of it cannot be read.
+    pub(super) fn doom(&self, unit: &UnitId) -> bool {
+        self.doomed.lock().unwrap_or_else(PoisonError::into_inner).insert(unit.clone())
+    }
+
+    pub(super) fn is_doomed(&self, unit: &UnitId) -> bool {
+        self.doomed.lock().unwrap_or_else(PoisonError::into_inner).contains(unit)
+    }
+
+    /// Notes that damage at the source may hide whole units.
+    pub(super) fn go_blind(&self) {
+        self.blind.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_blind(&self) -> bool {
+        self.blind.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.options.stop.is_stopped() || self.halt.is_stopped()
+    }
+
+    pub(super) async fn stopped(&self) {
+        tokio::select! {
+            () = self.options.stop.stopped() => {}
+            () = self.halt.stopped() => {}
+        }
+    }
+
+    /// Names the staging of a unit: the same in every attempt, so that it can be resumed.
+    pub(super) fn token(&self, unit: &UnitId) -> Token {
+        let name = Digest::of(unit.as_str().as_bytes());
+        Token::new(format!("copy-{}-{name:.32}", self.migration.0))
+    }
+}
+
+pub(super) fn now_ms(clock: &dyn Clock) -> u64 {
+    u64::try_from(clock.wall().as_millis()).unwrap_or(u64::MAX)
+}

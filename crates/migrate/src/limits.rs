@@ -1,0 +1,25 @@
+//! Everything here that grows has its limit in this list.
+
+use std::time::Duration;
+
+/// A worker's batch: about so many bytes of records in memory.
+pub(crate) const BATCH_BYTES_MAX: usize = 4 << 20;
+/// A worker's batch: so many units.
+pub(crate) const BATCH_UNITS_MAX: usize = 256;
+/// Shares of the source for each worker, so that none waits long for the last one.
+pub(crate) const SEGMENTS_PER_JOB: usize = 8;
+/// How often an apply without a known answer is repeated.
+pub(crate) const ANSWERS_AWAITED_MAX: usize = 6;
+/// How often a unit is read again because it changed while it was read.
+pub(crate) const REREADS_MAX: usize = 3;
+/// How often a share is resumed without having come any further.
+pub(crate) const RESUMES_MAX: u32 = 6;
+/// The first pause before a share is resumed; it doubles up to the longest.
+pub(crate) const PAUSE_FIRST: Duration = Duration::from_millis(100);
+/// The longest pause before a share is resumed.
+pub(crate) const PAUSE_LAST: Duration = Duration::from_secs(5);
+/// How many damaged places, and how many failures of a dry run, are named; all are counted.
+pub(crate) const NAMED_MAX: usize = 10_000;
+
+const _: () = assert!(PAUSE_FIRST.as_millis() < PAUSE_LAST.as_millis());
+const _: () = assert!(BATCH_UNITS_MAX > 0 && SEGMENTS_PER_JOB > 0);
