@@ -83,7 +83,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// - A put record carries every value that its body names; otherwise the unit is `Failed`
     ///   (`Invalid`), and the error names the record.
     /// - The last operation of a unit, repeated under its id, does nothing more: `AlreadyApplied`,
-    ///   or `Applied` where a store without control records keeps no ids.
+    ///   or `Applied` where a store without control records keeps no ids. An operation with a
+    ///   journal entry is recognised also behind later ones.
     /// - More than the capabilities allow is `TooLarge`, counted by [`Record::weight`]; a single
     ///   record always fits.
     /// - A retired store refuses every apply, and can still be read and purged. A store that takes

@@ -5,7 +5,7 @@ use restow_model::{Control, Generation, HomeState, UnitId};
 
 use super::Fixture;
 use super::fixture::{by_key, digest, failed, lost, unit};
-use crate::{Current, ErrorKind, Guard, Journal, Op, Result, Stamp, Then, UnitOutcome};
+use crate::{Current, ErrorKind, Guard, Journal, Op, Result, Stamp, Then, UnitOps, UnitOutcome};
 
 fn at(term: u64, seq: u64) -> Guard {
     Guard::Exactly(Stamp::Generation(Generation { term, seq }))
@@ -20,10 +20,15 @@ impl Fixture {
         Ok(self.unit(unit).await?.and_then(|seen| seen.control))
     }
 
-    /// Puts a record into a unit and raises its seq.
+    /// Puts a record into a unit, notes it in the journal and raises the seq.
     async fn bump(&self, unit: &UnitId, guard: Guard, seed: u64) -> Result<UnitOutcome> {
-        let put = vec![Op::put(self.record(seed as usize, seed))];
-        self.run(unit, guard, put, Then::Bump).await
+        self.apply(self.increment(unit, guard, seed)).await
+    }
+
+    fn increment(&self, unit: &UnitId, guard: Guard, seed: u64) -> UnitOps {
+        let record = self.record(seed as usize, seed);
+        let journal = Some(Journal { put: vec![record.key.clone()], removed: vec![] });
+        UnitOps { journal, ..self.ops(unit, guard, vec![Op::put(record)], Then::Bump) }
     }
 
     fn set(&self, state: HomeState, term: u64, seq: u64) -> Then {
@@ -175,7 +180,7 @@ pub async fn records_never_change_under_a_generation(f: &Fixture) -> Result<()> 
     }
     let journal = Some(Journal { put: vec![f.record(1, 1).key], removed: vec![] });
     let ops = f.ops(&unit(0), at(1, 4), vec![], Then::Keep);
-    let noted = f.apply(crate::UnitOps { journal, ..ops }).await?;
+    let noted = f.apply(UnitOps { journal, ..ops }).await?;
     assert_eq!(failed(&noted), Some(ErrorKind::Invalid), "{noted:?}");
     assert_eq!(f.records_of(&unit(0)).await?.len(), 1);
     Ok(())
@@ -188,7 +193,7 @@ pub async fn a_tombstone_stays(f: &Fixture) -> Result<()> {
         return Ok(());
     }
     f.managed(&unit(0), HomeState::Live, (1, 4)).await?;
-    f.done(&unit(0), Guard::LiveAt(1), vec![], Then::Tombstone).await?;
+    f.done(&unit(0), at(1, 4), vec![], Then::Tombstone).await?;
     let seen = f.unit(&unit(0)).await?;
     assert_eq!(seen.as_ref().map(|s| s.records.len()), Some(0));
     let told = seen.and_then(|s| s.control).map(|c| (c.tombstone, c.generation.seq, c.digest));
@@ -214,6 +219,21 @@ pub async fn of_two_increments_both_count(f: &Fixture) -> Result<()> {
     let held = f.control_of(&unit(0)).await?.map(|c| (c.generation.seq, c.digest));
     assert_eq!(held, Some((2, digest(&records))));
     assert_eq!(f.records_of(&unit(0)).await?, by_key(&records));
+    Ok(())
+}
+
+/// An operation that the journal holds is recognised behind later ones, and not applied again.
+pub async fn the_journal_recognises_an_operation(f: &Fixture) -> Result<()> {
+    if !f.ready_live().await? {
+        return Ok(());
+    }
+    f.managed(&unit(0), HomeState::Live, (1, 0)).await?;
+    let first = f.increment(&unit(0), Guard::LiveAt(1), 1);
+    assert!(f.apply(first.clone()).await?.is_applied());
+    assert!(f.bump(&unit(0), Guard::LiveAt(1), 2).await?.is_applied());
+    let again = f.apply(first).await?;
+    assert!(matches!(again, UnitOutcome::AlreadyApplied), "{again:?}");
+    assert_eq!(f.control_of(&unit(0)).await?.map(|c| c.generation.seq), Some(2));
     Ok(())
 }
 

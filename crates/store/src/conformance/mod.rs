@@ -123,6 +123,7 @@ macro_rules! conformance_cases {
                 records_never_change_under_a_generation,
                 a_tombstone_stays,
                 of_two_increments_both_count,
+                the_journal_recognises_an_operation,
                 of_two_writers_at_a_generation_one_wins,
                 a_migration_s_store_takes_no_copy;
             staging:

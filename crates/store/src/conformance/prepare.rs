@@ -1,12 +1,13 @@
 //! Cases of `Store::prepare`.
 
 use futures::future;
-use restow_model::HomeState;
+use restow_model::{Generation, HomeState};
 
 use super::Fixture;
 use super::fixture::{failed, unit};
 use crate::{
-    ErrorKind, Guard, Op, RegisterName, Result, Role, StoreRecord, Swap, Then, WithoutControl,
+    ErrorKind, Guard, Op, RegisterName, Result, Role, Stamp, StoreRecord, Swap, Then,
+    WithoutControl,
 };
 
 /// Preparing twice does what once does, and loses nothing.
@@ -66,7 +67,8 @@ pub async fn a_retired_store_takes_no_write(f: &Fixture) -> Result<()> {
     let swap = f.store.register_swap(RegisterName::store(), was, retired.to_bytes()).await?;
     assert!(matches!(swap, Swap::Swapped(_)));
     let ops = vec![Op::put(f.record(1, 1))];
-    let outcome = f.run(&unit(0), Guard::LiveAt(1), ops, Then::Bump).await?;
+    let guard = Guard::Exactly(Stamp::Generation(Generation { term: 1, seq: 0 }));
+    let outcome = f.run(&unit(0), guard, ops, Then::Bump).await?;
     assert_eq!(failed(&outcome), Some(ErrorKind::Refused));
     assert_eq!(f.records_of(&unit(0)).await?.len(), 1);
     Ok(())

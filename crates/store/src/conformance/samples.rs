@@ -5,36 +5,22 @@ use restow_model::{
     Body, Decimal, Float, Form, Integer, Key, Map, Record, Residue, Value, ValueRef,
 };
 
+use crate::wrap::fault::Numbers;
+
 const LARGE_BYTES: usize = 200 << 10;
 
-/// Numbers from a seed (SplitMix64).
-struct Numbers(u64);
+fn numbers(seed: u64, n: usize) -> Numbers {
+    Numbers(seed.wrapping_mul(0x9e37_79b9).wrapping_add(n as u64))
+}
 
-impl Numbers {
-    fn of(seed: u64, n: usize) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9).wrapping_add(n as u64))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn bytes(&mut self, len: usize) -> Vec<u8> {
-        let mut bytes: Vec<u8> = std::iter::repeat_with(|| self.next().to_le_bytes())
-            .take(len.div_ceil(8))
-            .flatten()
-            .collect();
-        bytes.truncate(len);
-        bytes
-    }
+fn bytes(numbers: &mut Numbers, len: usize) -> Vec<u8> {
+    let words = std::iter::repeat_with(|| numbers.next().to_le_bytes());
+    words.flatten().take(len).collect()
 }
 
 /// Makes records with every type of body, values of every form and size, and residue.
 pub fn generic(seed: u64, n: usize) -> Vec<Record> {
-    (0..n).map(|n| generic_record(&mut Numbers::of(seed, n), n)).collect()
+    (0..n).map(|n| generic_record(&mut numbers(seed, n), n)).collect()
 }
 
 fn generic_record(numbers: &mut Numbers, n: usize) -> Record {
@@ -43,7 +29,7 @@ fn generic_record(numbers: &mut Numbers, n: usize) -> Record {
         1 => Key::of("item").text("a\0ü").bytes(&(n as u64).to_be_bytes()),
         _ => Key::of("note").text("").int(n as i64),
     };
-    let mut values = vec![Value::new(Form::Raw, numbers.bytes(100 + n).into())];
+    let mut values = vec![Value::new(Form::Raw, bytes(numbers, 100 + n).into())];
     values.push(Value::new(Form::Msgpack, msgpack(numbers, 40)));
     let json = format!("{{\"n\": [{}, 1.0]}}", numbers.next());
     values.push(Value::new(Form::Json, json.into()));
@@ -51,7 +37,7 @@ fn generic_record(numbers: &mut Numbers, n: usize) -> Record {
         values.push(Value::new(Form::Raw, Bytes::new()));
     }
     if n % 16 == 3 {
-        values.push(Value::new(Form::Raw, numbers.bytes(LARGE_BYTES).into()));
+        values.push(Value::new(Form::Raw, bytes(numbers, LARGE_BYTES).into()));
     }
     // The first is named twice, and travels once.
     let mut named: Vec<ValueRef> = values.iter().map(|v| v.name).collect();
@@ -77,7 +63,7 @@ fn scalars(numbers: &mut Numbers) -> Vec<Body> {
         Body::Float(Float::new(f64::NAN)),
         Body::text("a\0ü\u{10ffff}"),
         Body::text(""),
-        Body::Bytes(numbers.bytes(9).into()),
+        Body::Bytes(bytes(numbers, 9).into()),
         Body::List(Vec::new()),
         Body::Map(Map::default()),
     ]
@@ -87,7 +73,7 @@ fn scalars(numbers: &mut Numbers) -> Vec<Body> {
 ///
 /// Every fifth checkpoint is a fork: it has its neighbour's version of a channel, and other bytes.
 pub fn langgraph(seed: u64, n: usize) -> Vec<Record> {
-    (0..n).map(|n| langgraph_record(&mut Numbers::of(seed, n), n)).collect()
+    (0..n).map(|n| langgraph_record(&mut numbers(seed, n), n)).collect()
 }
 
 fn langgraph_record(numbers: &mut Numbers, n: usize) -> Record {
@@ -195,7 +181,7 @@ fn msgpack(numbers: &mut Numbers, len: usize) -> Bytes {
     out.extend(numbers.next().to_be_bytes());
     out.extend_from_slice(b"\xa5bytes\xc6");
     out.extend((len as u32).to_be_bytes());
-    out.extend(numbers.bytes(len));
+    out.extend(bytes(numbers, len));
     out.into()
 }
 

@@ -112,6 +112,12 @@ impl Unit {
         self.control.is_some() || !self.records.by_key.is_empty()
     }
 
+    /// Says whether an operation was applied: the last one, or one that the journal holds.
+    pub(super) fn knows(&self, op_id: Digest) -> bool {
+        let mut ids = self.journal.iter().rev().map(|entry| entry.op_id);
+        self.last_op == Some(op_id) || ids.any(|id| id == Some(op_id))
+    }
+
     /// Says what the unit is now, for whoever expected something else.
     pub(super) fn current(&self) -> Current {
         match &self.control {

@@ -29,7 +29,7 @@ pub(super) fn apply(
 
 fn attempt(state: &mut State, ops: &UnitOps) -> Result<UnitOutcome, UnitOutcome> {
     let was = state.units.get(&ops.unit).cloned().unwrap_or_default();
-    if ops.op_id.is_some() && was.last_op == ops.op_id {
+    if ops.op_id.is_some_and(|id| was.knows(id)) {
         return Ok(UnitOutcome::AlreadyApplied);
     }
     was.holds(&ops.guard).map_err(UnitOutcome::Lost)?;
