@@ -4,6 +4,7 @@
 //! restow writes are opened here.
 
 pub mod registers;
+pub mod source;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
