@@ -1,0 +1,279 @@
+//! Scans: whole units in key order, or rows as they are stored.
+//!
+//! Cursors and bounds of segments, first byte 1 or 2:
+//! - by units: `01`, the thread id's length (varint) and bytes, then the last key sent, or nothing
+//!   where the whole unit was; a segment's bound is the thread id alone;
+//! - by storage: `02`, the table (0, 1, 2), the row id, big-endian, sign bit flipped.
+
+use bytes::Bytes;
+use restow_model::{Key, UnitId, read_varint, write_varint};
+use restow_store::feed::{FrameSender, Stop};
+use restow_store::{Cursor, Enumeration, Error, ErrorKind, Frame, Result, Segment};
+use rusqlite::params;
+use rusqlite::types::Value as Sql;
+
+use super::reading::{Found, Reading, Table};
+use super::units::{self, Fail, Stored, behind, next_unit, send_unit};
+
+/// After about so many bytes a scan says where it is.
+const MARK_BYTES: usize = 8 << 20;
+
+/// Where a scan is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In a unit, behind a key; without one behind the unit.
+    Unit(Box<str>, Option<Key>),
+    /// At a row of a table.
+    Row(usize, i64),
+}
+
+impl Place {
+    /// Returns the bytes of a cursor or bound.
+    pub(super) fn encode(&self) -> Bytes {
+        let mut out = Vec::with_capacity(64);
+        match self {
+            Self::Unit(unit, key) => {
+                out.push(1);
+                write_varint(&mut out, unit.len() as u64);
+                out.extend_from_slice(unit.as_bytes());
+                out.extend_from_slice(key.as_ref().map_or(&[][..], |key| key.as_bytes()));
+            }
+            Self::Row(table, rowid) => {
+                out.extend([2, *table as u8]);
+                out.extend(((*rowid as u64) ^ (1 << 63)).to_be_bytes());
+            }
+        }
+        out.into()
+    }
+
+    /// Takes the bytes of a cursor or bound back.
+    pub(super) fn decode(bytes: &Bytes, by: Enumeration) -> Result<Self> {
+        let place = match (by, bytes.first()) {
+            (Enumeration::Units, Some(1)) => Self::unit(bytes),
+            (Enumeration::Storage, Some(2)) => Self::row(bytes),
+            _ => None,
+        };
+        place.ok_or_else(|| {
+            let message = "the cursor is not one of this store and this way of walking";
+            Error::new(ErrorKind::Invalid, "scan a store", message)
+        })
+    }
+
+    fn unit(bytes: &Bytes) -> Option<Self> {
+        let mut at = 1;
+        let len = usize::try_from(read_varint(bytes, &mut at).ok()?).ok()?;
+        let end = at.checked_add(len)?;
+        let unit = std::str::from_utf8(bytes.get(at..end)?).ok()?;
+        let key = match end == bytes.len() {
+            true => None,
+            false => Some(Key::from_bytes(bytes.slice(end..)).ok()?),
+        };
+        Some(Self::Unit(unit.into(), key))
+    }
+
+    fn row(bytes: &Bytes) -> Option<Self> {
+        let rowid: [u8; 8] = bytes.get(2..)?.try_into().ok()?;
+        let rowid = (u64::from_be_bytes(rowid) ^ (1 << 63)) as i64;
+        Some(Self::Row(usize::from(*bytes.get(1)?), rowid))
+    }
+}
+
+/// What a scan needs beside its reading.
+pub(super) struct Scan<'s> {
+    /// Where frames go.
+    pub(super) sender: &'s FrameSender,
+    /// Says whether what was read is still of one moment; asked before each mark.
+    pub(super) check: &'s dyn Fn() -> Result<()>,
+}
+
+impl Scan<'_> {
+    /// Walks a segment from a cursor, or from its beginning.
+    pub(super) fn run(
+        &self,
+        reading: &mut Reading<'_>,
+        segment: &Segment,
+        from: Option<&Cursor>,
+    ) -> Result<(), Fail> {
+        let decode = |bytes: &Bytes| Place::decode(bytes, segment.by);
+        let start = segment.from.as_ref().map(decode).transpose().map_err(Stop::from)?;
+        let end = segment.to.as_ref().map(decode).transpose().map_err(Stop::from)?;
+        let cursor = from.map(|c| decode(&c.0)).transpose().map_err(Stop::from)?;
+        match segment.by {
+            Enumeration::Units => self.units(reading, start, end, cursor),
+            Enumeration::Storage => self.storage(reading, cursor.or(start), end),
+        }
+    }
+
+    fn mark(&self, place: &Place) -> Result<(), Stop> {
+        (self.check)()?;
+        Ok(self.sender.send(Frame::Mark(Cursor(place.encode())))?)
+    }
+
+    fn units(
+        &self,
+        reading: &mut Reading<'_>,
+        start: Option<Place>,
+        end: Option<Place>,
+        cursor: Option<Place>,
+    ) -> Result<(), Fail> {
+        let stored = |place: Place| match place {
+            Place::Unit(unit, _) => Stored::Text(unit.as_bytes().to_vec()),
+            Place::Row(..) => Stored::Text(Vec::new()),
+        };
+        let end = end.map(stored);
+        let mut behind_key = None;
+        let (mut from, mut inclusive) = match (cursor, start) {
+            (Some(Place::Unit(unit, key)), _) => {
+                behind_key = key;
+                (Some(Stored::Text(unit.as_bytes().to_vec())), behind_key.is_some())
+            }
+            (_, start) => (start.map(stored), true),
+        };
+        if from.is_none() {
+            from = next_unit(reading, None, true)?;
+            match &from {
+                None => return Ok(()),
+                Some(Stored::Other(Sql::Null)) => {
+                    units::report_nameless(reading, &Stored::Other(Sql::Null), self.sender)?;
+                    from = Some(Stored::Text(Vec::new()));
+                }
+                Some(_) => {}
+            }
+        }
+        while let Some(id) = next_unit(reading, from.as_ref(), inclusive)? {
+            if let Some(end) = &end
+                && !is_before(&id, end)
+            {
+                break;
+            }
+            match id.unit() {
+                Some(unit) => self.unit(reading, &unit, behind_key.take().as_ref())?,
+                None => units::report_nameless(reading, &id, self.sender)?,
+            }
+            (from, inclusive) = (Some(id), false);
+        }
+        Ok(())
+    }
+
+    fn unit(
+        &self,
+        reading: &mut Reading<'_>,
+        unit: &UnitId,
+        key: Option<&Key>,
+    ) -> Result<(), Fail> {
+        let mut since = 0;
+        send_unit(reading, unit, &behind(key), self.sender, &mut |key, bytes| {
+            since += bytes;
+            if since < MARK_BYTES {
+                return Ok(());
+            }
+            since = 0;
+            self.mark(&Place::Unit(unit.as_str().into(), Some(key.clone())))
+        })?;
+        Ok(self.mark(&Place::Unit(unit.as_str().into(), None))?)
+    }
+
+    fn storage(
+        &self,
+        reading: &mut Reading<'_>,
+        start: Option<Place>,
+        end: Option<Place>,
+    ) -> Result<(), Fail> {
+        let row = |place: Option<Place>, other: (usize, i64)| match place {
+            Some(Place::Row(table, rowid)) => (table, rowid),
+            _ => other,
+        };
+        let start = row(start, (0, i64::MIN));
+        let end = row(end, (Table::ALL.len(), i64::MIN));
+        for (n, table) in Table::ALL.into_iter().enumerate() {
+            let first = if n == start.0 { start.1 } else { i64::MIN };
+            if n < start.0 || n > end.0 || !reading.has(table) {
+                continue;
+            }
+            let last = (n == end.0).then_some(end.1);
+            if last == Some(i64::MIN) {
+                continue;
+            }
+            self.rows(reading, (n, table), first, last)?;
+        }
+        Ok(())
+    }
+
+    fn rows(
+        &self,
+        reading: &mut Reading<'_>,
+        (n, table): (usize, Table),
+        first: i64,
+        last: Option<i64>,
+    ) -> Result<(), Fail> {
+        let connection = reading.connection;
+        let rest = "WHERE rowid >= ?1 AND (?2 IS NULL OR rowid < ?2) ORDER BY rowid";
+        let mut statement = connection.prepare_cached(&reading.select(table, rest))?;
+        let mut rows = statement.query(params![first, last])?;
+        let mut open: Option<UnitId> = None;
+        let mut since = 0;
+        loop {
+            let row = match rows.next() {
+                Ok(Some(row)) => row,
+                Ok(None) => break,
+                Err(error) if units::is_corrupt(&error) => {
+                    self.corrupt(reading.name(table), &error)?;
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let rowid: i64 = row.get(0)?;
+            let weight = reading.weight(table, row);
+            if since >= MARK_BYTES {
+                since = 0;
+                self.end(&mut open, n, rowid)?;
+            }
+            since += weight;
+            let room = self.sender.reserve(weight)?;
+            match reading.load(table, row) {
+                Ok(Found::Record(unit, record)) => {
+                    if open.as_ref() != Some(&unit) {
+                        self.end(&mut open, n, rowid)?;
+                        let dialect = units::dialect_of(reading, &unit)?;
+                        let begin = Frame::Begin { unit: unit.clone(), dialect, control: None };
+                        self.sender.send(begin)?;
+                        open = Some(unit);
+                    }
+                    self.sender.record(Frame::Record(record), room)?;
+                }
+                Ok(Found::Damaged { unit, place, why }) => {
+                    self.sender.send(Frame::Damaged { unit, place, why })?;
+                }
+                Err(error) if units::is_corrupt(&error) => {
+                    let place = format!("{}, rowid {rowid}", reading.name(table));
+                    self.corrupt(&place, &error)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let (n, rowid) = last.map_or((n + 1, i64::MIN), |last| (n, last));
+        self.end(&mut open, n, rowid)
+    }
+
+    /// Ends the unit that is open; the scan goes on at a row.
+    fn end(&self, open: &mut Option<UnitId>, n: usize, rowid: i64) -> Result<(), Fail> {
+        if let Some(unit) = open.take() {
+            self.sender.send(Frame::End { unit, control: None, digest: None })?;
+            self.mark(&Place::Row(n, rowid))?;
+        }
+        Ok(())
+    }
+
+    fn corrupt(&self, place: &str, error: &rusqlite::Error) -> Result<(), Fail> {
+        let place = format!("table {place}");
+        let why = format!("pages of the database file are damaged: {error}");
+        Ok(self.sender.send(Frame::Damaged { unit: None, place, why })?)
+    }
+}
+
+fn is_before(id: &Stored, end: &Stored) -> bool {
+    match (id, end) {
+        (Stored::Text(id), Stored::Text(end)) => id < end,
+        _ => false,
+    }
+}

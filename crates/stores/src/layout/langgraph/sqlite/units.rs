@@ -1,0 +1,305 @@
+//! Walking units: which there are, and the frames of one.
+
+use std::ops::ControlFlow;
+
+use restow_model::{Dialect, Key, KeyPart, UnitId};
+use restow_store::feed::{Closed, FrameSender, Stop};
+use restow_store::{Content, Error, Frame, KeyRange, Order, Selection};
+use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
+use rusqlite::{Connection, OptionalExtension, ToSql};
+
+use super::super::dialect;
+use super::reading::{Found, Reading, Table, condition, order_by};
+use super::row;
+
+/// A thread id as it is stored, whatever it is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Stored {
+    /// Text, UTF-8 or not.
+    Text(Vec<u8>),
+    /// What no thread id should be.
+    Other(Sql),
+}
+
+impl ToSql for Stored {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            Self::Text(bytes) => Ok(ToSqlOutput::Borrowed(ValueRef::Text(bytes))),
+            Self::Other(value) => Ok(ToSqlOutput::Borrowed(value.into())),
+        }
+    }
+}
+
+impl Stored {
+    fn of(value: ValueRef<'_>) -> rusqlite::Result<Self> {
+        Ok(match value {
+            ValueRef::Text(bytes) => Self::Text(bytes.to_vec()),
+            other => Self::Other(other.try_into()?),
+        })
+    }
+
+    /// Returns the unit, where this names one.
+    pub(super) fn unit(&self) -> Option<UnitId> {
+        match self {
+            Self::Text(bytes) => std::str::from_utf8(bytes).ok().map(UnitId::new),
+            Self::Other(_) => None,
+        }
+    }
+
+    /// Compares as SQLite does under BINARY: text before blobs.
+    fn is_before(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Text(a), Self::Text(b)) => a < b,
+            (Self::Other(Sql::Blob(a)), Self::Other(Sql::Blob(b))) => a < b,
+            (Self::Text(_), Self::Other(other)) => matches!(other, Sql::Blob(_)),
+            (Self::Other(other), Self::Text(_)) => !matches!(other, Sql::Blob(_)),
+            (Self::Other(a), Self::Other(_)) => !matches!(a, Sql::Blob(_)),
+        }
+    }
+}
+
+/// Returns the first thread id behind one (or from one on), of all tables together.
+pub(super) fn next_unit(
+    reading: &Reading<'_>,
+    from: Option<&Stored>,
+    inclusive: bool,
+) -> rusqlite::Result<Option<Stored>> {
+    let mut first: Option<Stored> = None;
+    for table in Table::ALL.into_iter().filter(|table| reading.has(*table)) {
+        let condition = match (from, inclusive) {
+            (None, _) => "?1 IS NULL",
+            (Some(_), true) => "thread_id >= ?1",
+            (Some(_), false) => "thread_id > ?1",
+        };
+        let name = reading.name(table);
+        let sql =
+            format!("SELECT thread_id FROM {name} WHERE {condition} ORDER BY thread_id LIMIT 1");
+        let found = reading
+            .connection
+            .prepare_cached(&sql)?
+            .query_row([from], |row| Stored::of(row.get_ref(0)?))
+            .optional()?;
+        if let Some(found) = found
+            && first.as_ref().is_none_or(|first| found.is_before(first))
+        {
+            first = Some(found);
+        }
+    }
+    Ok(first)
+}
+
+/// Says whether a unit is there.
+pub(super) fn exists(reading: &Reading<'_>, unit: &UnitId) -> rusqlite::Result<bool> {
+    for table in Table::ALL.into_iter().filter(|table| reading.has(*table)) {
+        let sql = format!("SELECT 1 FROM {} WHERE thread_id = ?1 LIMIT 1", reading.name(table));
+        if reading.connection.prepare_cached(&sql)?.exists([unit.as_str()])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Tells a unit's dialect by its content.
+pub(super) fn dialect_of(reading: &Reading<'_>, unit: &UnitId) -> rusqlite::Result<Dialect> {
+    if !reading.has(Table::Checkpoints) {
+        return Ok(Dialect::Any);
+    }
+    let tag = |table: &str, rest: &str| -> rusqlite::Result<Option<Dialect>> {
+        let sql = format!("SELECT type FROM {table} WHERE thread_id = ?1 {rest} LIMIT 1");
+        let mut statement = reading.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query([unit.as_str()])?;
+        let row = rows.next()?;
+        Ok(row.and_then(|row| dialect::of_tag(row::text(row, 0, "type").ok())))
+    };
+    if let Some(dialect) = tag(reading.name(Table::Checkpoints), "")? {
+        return Ok(dialect);
+    }
+    if let Some(dialect) = json_dialect(reading, unit)? {
+        return Ok(dialect);
+    }
+    // Nothing JavaScript writes carries these tags.
+    let python = "AND (type LIKE 'msgpack%' OR type LIKE 'pickle%')";
+    for table in [Table::Checkpoints, Table::Writes] {
+        if let Some(dialect) = tag(reading.name(table), python)? {
+            return Ok(dialect);
+        }
+    }
+    Ok(Dialect::Any)
+}
+
+fn json_dialect(reading: &Reading<'_>, unit: &UnitId) -> rusqlite::Result<Option<Dialect>> {
+    let sql = format!(
+        "SELECT checkpoint FROM {} WHERE thread_id = ?1 AND type = 'json'",
+        reading.name(Table::Checkpoints)
+    );
+    let mut statement = reading.connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([unit.as_str()])?;
+    while let Some(row) = rows.next()? {
+        if let Some(dialect) = dialect::of_json(&row::bytes(row.get_ref(0)?)) {
+            return Ok(Some(dialect));
+        }
+    }
+    Ok(None)
+}
+
+/// Is called for a row before its record is loaded.
+pub(super) type Visit<'v> =
+    &'v mut dyn FnMut(&mut Reading<'_>, Table, &rusqlite::Row<'_>) -> Result<ControlFlow<()>, Fail>;
+
+/// Calls `visit` for each row of a unit's records in a selection, in its order.
+pub(super) fn each_row(
+    reading: &mut Reading<'_>,
+    unit: &UnitId,
+    what: &Selection,
+    visit: Visit<'_>,
+) -> Result<(), Fail> {
+    let is_descending = what.order == Order::Descending;
+    let mut tables = Table::ALL;
+    if is_descending {
+        tables.reverse();
+    }
+    let mut left = what.limit.unwrap_or(usize::MAX);
+    for table in tables {
+        let Some(condition) = condition(table, &what.keys).filter(|_| reading.has(table)) else {
+            continue;
+        };
+        let order = order_by(table, is_descending);
+        let rest = format!("WHERE thread_id = ?1{} ORDER BY {order}", condition.sql);
+        let connection: &Connection = reading.connection;
+        let mut statement = connection.prepare_cached(&reading.select(table, &rest))?;
+        let mut parameters = vec![Sql::Text(unit.as_str().to_owned())];
+        parameters.extend(condition.parameters);
+        let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
+        while left > 0 {
+            let Some(row) = rows.next()? else { break };
+            let key = reading.key(table, row);
+            if key.is_some_and(|key| !what.keys.contains(&key)) {
+                continue;
+            }
+            left -= 1;
+            if visit(reading, table, row)?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Why walking a unit stopped.
+#[derive(Debug)]
+pub(super) enum Fail {
+    /// SQLite failed.
+    Sqlite(rusqlite::Error),
+    /// The stream is closed or has failed.
+    Stop(Stop),
+}
+
+impl From<rusqlite::Error> for Fail {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<Stop> for Fail {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl From<Closed> for Fail {
+    fn from(closed: Closed) -> Self {
+        Self::Stop(closed.into())
+    }
+}
+
+impl From<Error> for Fail {
+    fn from(error: Error) -> Self {
+        Self::Stop(error.into())
+    }
+}
+
+/// Sends a unit's frames; `mark` is called with the last key whenever a good share was sent.
+pub(super) fn send_unit(
+    reading: &mut Reading<'_>,
+    unit: &UnitId,
+    what: &Selection,
+    sender: &FrameSender,
+    mark: &mut dyn FnMut(&Key, usize) -> Result<(), Stop>,
+) -> Result<(), Fail> {
+    let dialect = dialect_of(reading, unit)?;
+    sender.send(Frame::Begin { unit: unit.clone(), dialect, control: None })?;
+    if what.content != Content::Nothing {
+        let sent = each_row(reading, unit, what, &mut |reading, table, row| {
+            let weight = reading.weight(table, row);
+            let room = sender.reserve(weight)?;
+            match reading.load(table, row)? {
+                Found::Record(_, mut record) => {
+                    if what.content == Content::Bodies {
+                        record.values.clear();
+                    }
+                    let key = record.key.clone();
+                    sender.record(Frame::Record(record), room)?;
+                    mark(&key, weight)?;
+                }
+                Found::Damaged { unit, place, why } => {
+                    sender.send(Frame::Damaged { unit, place, why })?;
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        });
+        match sent {
+            Err(Fail::Sqlite(error)) if is_corrupt(&error) => {
+                sender.send(Frame::Damaged {
+                    unit: Some(unit.clone()),
+                    place: format!("table {}, thread {unit}", reading.name(Table::Checkpoints)),
+                    why: format!("pages of the database file are damaged: {error}"),
+                })?;
+            }
+            other => other?,
+        }
+    }
+    sender.send(Frame::End { unit: unit.clone(), control: None, digest: None })?;
+    Ok(())
+}
+
+/// Says whether pages of the file are damaged, so that other pages may still be sound.
+pub(super) fn is_corrupt(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt)
+}
+
+/// Reports the rows of a thread id that names no unit.
+pub(super) fn report_nameless(
+    reading: &mut Reading<'_>,
+    id: &Stored,
+    sender: &FrameSender,
+) -> Result<(), Fail> {
+    for table in Table::ALL {
+        if !reading.has(table) {
+            continue;
+        }
+        let connection: &Connection = reading.connection;
+        let sql = reading.select(table, "WHERE thread_id IS ?1");
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut rows = statement.query([id])?;
+        while let Some(row) = rows.next()? {
+            if let Found::Damaged { unit, place, why } = reading.load(table, row)? {
+                sender.send(Frame::Damaged { unit, place, why })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Selects what lies behind a key of a unit.
+pub(super) fn behind(key: Option<&Key>) -> Selection {
+    let keys = key.map(KeyRange::after).unwrap_or_default();
+    Selection { keys, ..Selection::all() }
+}
+
+/// Returns a key's elements as text, for the key of a checkpoint.
+pub(super) fn checkpoint_of(key: &Key) -> Option<(String, String)> {
+    match <[KeyPart; 2]>::try_from(key.parts()).ok()? {
+        [KeyPart::Text(namespace), KeyPart::Text(id)] => Some((namespace, id)),
+        _ => None,
+    }
+}
