@@ -7,5 +7,7 @@
 // It stands outside the product: its own programs read the environment and the clock.
 #![allow(clippy::disallowed_methods)]
 
+pub mod cli;
+pub mod damage;
 pub mod generate;
 pub mod official;

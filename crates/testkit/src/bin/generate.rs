@@ -1,4 +1,4 @@
-//! Writes a LangGraph SQLite file of a kind and a size: `generate agent --threads 100 --turns 20 F`.
+//! Writes a LangGraph SQLite file: `generate agent --threads 100 --turns 20 agent.sqlite`.
 #![allow(clippy::print_stdout, clippy::disallowed_methods)]
 
 use std::path::{Path, PathBuf};

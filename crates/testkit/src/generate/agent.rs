@@ -29,7 +29,7 @@ struct Thread {
 ///
 /// A turn is 9 checkpoints (4 of the root, 5 of a sub-graph in a namespace of its own), 15 or 18
 /// writes and 4 messages: a question, a call of a tool, its result as JSON, an answer.
-/// 100 threads of 20 turns are 18,000 checkpoints, 31,000 writes and 480 MB.
+/// 100 threads of 20 turns are 18,000 checkpoints, 31,000 writes and 487 MB.
 pub fn agent(path: &Path, threads: u64, turns: u64, seed: u64) -> Figures {
     let mut file = File::create(path);
     let mut all: Vec<Thread> = (0..threads).map(|n| Thread::new(seed, n)).collect();

@@ -23,8 +23,8 @@ enum History {
 
 /// Writes `threads` plain chats of `turns` turns, which take turns with each other.
 ///
-/// A turn is 3 checkpoints, 3 writes and 2 messages of a few hundred bytes to 1 KB. 4 threads of 250
-/// turns are 567 MB, and one of 500 nearly as much.
+/// A turn is 3 checkpoints, 3 writes and 2 messages of a few hundred bytes to 1 KB. 4 threads of
+/// 250 turns are 567 MB, and one of 500 nearly as much.
 pub fn chat(path: &Path, threads: u64, turns: u64, seed: u64) -> Figures {
     chats(path, History::Kept, threads, turns, seed)
 }

@@ -10,8 +10,9 @@
 //!   ASCII: never filler, never noise. By zstd 3 a checkpoint alone shrinks to 1/3.4, the messages
 //!   of a store, each once and in pieces of 64 KB, to 1/3.9 (agent) and 1/3.2 (chat), a whole file,
 //!   which repeats its messages, to 1/28 and 1/11.
-//! - Of what LangGraph can write these are missing: fan-out, errors, forks, nested sub-graphs, delta
-//!   channels and values other than text, numbers, bytes and messages. The examples hold them.
+//! - Of what LangGraph can write these are missing: fan-out, errors, forks, nested sub-graphs,
+//!   delta channels and values other than text, numbers, bytes and messages. The examples hold
+//!   them.
 //! - Every function panics where the file exists or cannot be written.
 
 mod agent;

@@ -11,7 +11,7 @@ use super::{Figures, message, pack, text};
 /// Writes very many threads with one or two small checkpoints and no writes.
 ///
 /// They are those of an application that stores only the end of each run (`durability="exit"`).
-/// About 1 KB a thread; a million take a minute at most.
+/// About 1.4 KB a thread.
 pub fn tiny(path: &Path, threads: u64, seed: u64) -> Figures {
     let channels = ["topic", "done", "__start__", "branch:to:work"];
     let mut file = File::create(path);
