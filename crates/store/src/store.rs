@@ -55,8 +55,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// - By [`Enumeration::Units`], units ascend, and the records of a unit ascend by key.
     /// - A `Mark` follows every unit at the latest; from its cursor a scan delivers the rest,
     ///   also from the middle of a unit, whose `Begin` is then repeated.
-    /// - By [`Enumeration::Storage`] a unit may come in pieces; a unit without records has none, and
-    ///   the end of a piece tells no digest.
+    /// - By [`Enumeration::Storage`] a unit may come in pieces; a unit without records has none,
+    ///   and the end of a piece tells no digest.
     /// - Damage is a frame, and the rest of the share follows it.
     /// - Staged copies are not part of any share.
     async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames>;
@@ -94,8 +94,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// - `Bump` and `Tombstone` are writes at home: `Lost` unless the unit is live, even where the
     ///   guard holds, and `Invalid` without control record. A `Bump` that leaves records ends a
     ///   tombstone.
-    /// - `Keep` does not change the records of a unit with a control record (`Invalid`), so that one
-    ///   generation is one content; a journal comes only with `Bump` or `Tombstone` (`Invalid`).
+    /// - `Keep` does not change the records of a unit with a control record (`Invalid`), so that
+    ///   one generation is one content; a journal comes only with `Bump` or `Tombstone`
+    ///   (`Invalid`).
     /// - In a control record that is `Set`, digest and operation id are the store's to fill in.
     /// - Under [`crate::Guard::Staging`] operations go to the staged copy, also with `Keep` and
     ///   `Set`; `Promote` and `Discard` come under it only, with the same token (`Invalid`).

@@ -59,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Turns wishes into expectations; returns whether the model meets all of them, and what it becomes.
+/// Turns wishes into expectations; returns whether the model meets them, and what it becomes.
 fn play(records: &BTreeMap<Key, Record>, steps: &[Step]) -> (Vec<Op>, bool, BTreeMap<Key, Record>) {
     let (mut now, mut met, mut ops) = (records.clone(), true, Vec::new());
     for step in steps {

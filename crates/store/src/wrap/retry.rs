@@ -84,7 +84,8 @@ impl Retry {
 /// Says whether a repetition of the operations is noticed by the store, or changes nothing.
 ///
 /// Operations with an id are recognised; an increment only in the journal, since other writers may
-/// have come between. Without an id, every operation has to expect what the first attempt took away.
+/// have come between. Without an id, every operation has to expect what the first attempt took
+/// away.
 pub fn is_repeatable(ops: &UnitOps) -> bool {
     let expects = |op: &Op| match op {
         Op::Put { expect, .. } | Op::Remove { expect, .. } => *expect != Expect::Any,
