@@ -77,7 +77,14 @@ impl Lane {
                 frame = frames.next() => frame,
             };
             match frame {
-                Some(frame) => self.frame(frame?).await?,
+                Some(Ok(frame)) => self.frame(frame).await?,
+                Some(Err(error)) => {
+                    if error.is_retryable() {
+                        // What was read whole is not read again.
+                        self.flush(false).await?;
+                    }
+                    return Err(error);
+                }
                 None => break,
             }
         }

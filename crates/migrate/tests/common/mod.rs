@@ -1,6 +1,8 @@
 //! What the tests of whole copies share: records, a clock without time, a world of two stores.
 #![allow(dead_code)]
 
+pub(crate) mod tamper;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
