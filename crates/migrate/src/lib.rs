@@ -6,6 +6,7 @@
 //! - Memory grows neither with the stores nor with their units: each worker holds at most a batch
 //!   and one large record.
 
+pub mod assess;
 pub mod copy;
 mod decide;
 mod filter;
@@ -16,6 +17,7 @@ mod progress;
 mod stop;
 pub mod verify;
 
+pub use assess::{AssessOptions, Assessment, assess};
 pub use copy::{CopyOptions, CopyReport, Extra, OnUnsupported, Outcome, Planned, Units, copy};
 pub use decide::Relation;
 pub use filter::UnitFilter;
