@@ -10,4 +10,5 @@
 pub mod cli;
 pub mod damage;
 pub mod generate;
+pub mod measure;
 pub mod official;

@@ -10,12 +10,12 @@ fn shell() -> Cli {
 fn a_child_sees_its_own_folders_and_no_variable_of_ours() {
     let mut cli = shell();
     cli.set("EXTRA", "1");
-    let script = "echo $HOME $XDG_STATE_HOME; pwd; echo ${PATH_OF_OURS:-none} ${USER:-none} $EXTRA; \
+    let script = "echo $HOME $XDG_STATE_HOME; pwd; echo ${CARGO_PKG_NAME:-none} $EXTRA; \
                   touch made; echo took 1.5 s >&2; exit 3";
     let shown = cli.transcript(&["-c", script]);
     let (command, said) = shown.split_once('\n').unwrap();
     assert!(command.starts_with("$ restow -c 'echo $HOME"), "{command}");
-    let expected = "$HOME $HOME/.local/state\n$DIR\nnone none 1\n\
+    let expected = "$HOME $HOME/.local/state\n$DIR\nnone 1\n\
                     --- standard error\ntook [time]\n--- exit 3\n";
     assert_eq!(said, expected);
     assert_eq!(cli.files(), ["made"]);

@@ -92,8 +92,7 @@ fn quantity(text: &str, before: &str) -> Found {
         "m" | "h" => blank == 0,
         _ => false,
     };
-    (is_time && !tail.starts_with(['_', '/']))
-        .then_some((number + blank + name, "[time]"))
+    (is_time && !tail.starts_with(['_', '/'])).then_some((number + blank + name, "[time]"))
 }
 
 fn ends_a_word(text: &str) -> bool {
