@@ -1,9 +1,11 @@
 //! Whole copies: first runs, re-runs by watermark, large units, what is refused and why.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
 use std::collections::BTreeSet;
 
+use common::tamper::Tampered;
 use common::*;
 use restow_migrate::{CopyOptions, Extra, OnUnsupported, Outcome, Stop, UnitFilter, What};
 use restow_model::{Dialect, Key};
@@ -280,4 +282,21 @@ async fn a_store_of_a_live_migration_is_no_target() {
     world.target.prepare(restow_store::Role::Target, "s-1").await.unwrap();
     let error = world.copy().await.unwrap_err();
     assert_eq!(error.kind(), restow_store::ErrorKind::Refused);
+}
+
+#[tokio::test]
+async fn batches_and_shares_are_cut_by_their_weight() {
+    let world = World::new(MemoryStore::default(), Tampered::new(MemoryStore::default(), None));
+    for n in 0..9 {
+        put(&*world.source, "heavy", &[(n, &n.to_string().repeat(1 << 20))]).await;
+        put(&*world.source, &format!("light {n}"), &[(n, &n.to_string().repeat(700 << 10))]).await;
+    }
+    let report = world.copy().await.unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(report.units.copied, 10);
+    put(&*world.source, "heavy", &[(3, "small now")]).await;
+    let report = world.copy().await.unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!((report.units.updated, report.units.unchanged), (1, 9));
+    world.assert_equal().await;
 }

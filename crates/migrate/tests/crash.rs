@@ -1,6 +1,7 @@
 //! Attempts that die at every point they pass, and the next ones that finish.
 //!
 //! What is armed is armed for the whole process: the tests of this file take turns.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
@@ -176,4 +177,26 @@ async fn a_stop_in_the_middle_is_resumed_where_it_was() {
     assert!(rest.is_clean(), "{rest:?}");
     assert_eq!(report.units.copied + rest.units.copied, 30, "{report:?} {rest:?}");
     world.assert_equal().await;
+}
+
+#[tokio::test]
+async fn several_workers_that_die_together_are_followed_by_several_that_finish() {
+    let _turn = TURN.lock().await;
+    for at in 1..120 {
+        let world = World::new(narrow(1000), narrow(3));
+        fill(&*world.source, 6, 2).await;
+        fill(&*world.source, 3, 7).await;
+        let options = CopyOptions { jobs: 3, ..world.options.clone() };
+        let world = World { options, ..world };
+        arm(&format!("any:{at}=error")).unwrap();
+        let died = world.copy().await;
+        arm("").unwrap();
+        let finished = world.copy().await.unwrap();
+        assert!(finished.is_clean(), "{at}: {finished:?}");
+        world.assert_equal().await;
+        if died.is_ok() {
+            return;
+        }
+    }
+    panic!("a copy of nine units passes that many points");
 }

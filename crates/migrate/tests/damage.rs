@@ -1,4 +1,5 @@
 //! Damage of every kind at the target, against every check: which one catches what, as a table.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
@@ -7,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use common::tamper::{Tamper, Tampered};
 use common::*;
-use restow_migrate::{SweepReport, What};
+use restow_migrate::{CopyOptions, Extra, SweepReport, UnitFilter, What};
 use restow_model::Key;
 use restow_store::memory::MemoryStore;
 
@@ -166,4 +167,27 @@ async fn a_source_that_stays_out_of_reach_ends_the_attempt() {
     assert!(error.is_retryable());
     let attempts = &world.ledger.summaries().await.unwrap()[0].attempts;
     assert_eq!(attempts[0].2.as_deref(), Some("failed"));
+}
+
+#[tokio::test]
+async fn what_damage_may_hide_is_not_taken_for_gone() {
+    let source = Tampered::new(MemoryStore::default(), Some(Tamper::Nameless));
+    let on = source.on.clone();
+    let world = World::new(source, MemoryStore::default());
+    fill(&*world.source, 3, 2).await;
+    put(&*world.target, "theirs", &[(1, "a")]).await;
+    assert!(world.copy().await.unwrap().is_clean());
+    on.store(true, Ordering::Relaxed);
+    let named = UnitFilter::List([unit("u01")].into());
+    let by_name = [named.clone(), named];
+    let by_walk = [UnitFilter::Glob("u*".into()), UnitFilter::All];
+    for units in [UnitFilter::All].into_iter().chain(by_name).chain(by_walk) {
+        let options = CopyOptions { units, extra: Extra::Delete, ..world.options.clone() };
+        let report = world.copy_with(options).await.unwrap();
+        let gone = report.failures.iter().find(|f| f.unit == Some(unit("u01"))).unwrap();
+        assert!(gone.why.contains("where damage may hide it"), "{report:?}");
+        assert_eq!((report.units.removed, report.units.extra_removed), (0, 0), "{report:?}");
+        assert_eq!(report.failures.iter().filter(|f| f.unit.is_none()).count(), 1);
+        assert_eq!(contents(&*world.target).await.len(), 4);
+    }
 }

@@ -1,4 +1,5 @@
 //! Random stores and random changes on both sides: a re-run does what the table says.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
@@ -71,8 +72,12 @@ async fn case(
     }
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn a_re_run_does_what_the_table_says(

@@ -122,6 +122,8 @@ impl Migration {
                     *seen = (*seen).max(pass);
                 }
             }
+            // Damage without a unit is met by every walk, and is one failure all the same.
+            self.failures.retain(|(_, f)| *f != failure);
             self.failures.push((pass, failure));
         }
         for unit in step.gone {
@@ -177,8 +179,11 @@ impl Ledger for MemoryLedger {
 
     async fn begin_pass(&self, migration: MigrationId, segments: &[Segment]) -> Result<PassId> {
         let mut tables = self.lock();
-        // What belonged to no unit is found again, or is no longer there.
-        tables.migration(migration.0)?.failures.retain(|(_, f)| f.unit.is_some());
+        let row = tables.migration(migration.0)?;
+        if !segments.is_empty() {
+            // A whole pass finds what belonged to no unit again, or it is no longer there.
+            row.failures.retain(|(_, f)| f.unit.is_some());
+        }
         let fresh = |(number, segment): (usize, &Segment)| SegmentProgress {
             number: number as u32,
             segment: segment.clone(),

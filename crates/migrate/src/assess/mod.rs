@@ -157,7 +157,7 @@ pub async fn assess(
                     tally.record(unit, name, &record);
                 }
                 Frame::Damaged { unit, place, why } => {
-                    tally.damage(unit, format!("{place}: {why}"))
+                    tally.damage(unit, format!("{place}: {why}"));
                 }
                 Frame::End { .. } => {
                     open = None;

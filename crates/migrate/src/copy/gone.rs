@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use restow_model::{UnitDigest, UnitId};
+use restow_model::{Digest, UnitDigest, UnitId};
 use restow_store::ledger::{Failure, Step, Watermark};
 use restow_store::{Purged, Result, Stamp};
 use tokio::sync::mpsc;
 
 use super::report;
-use super::shared::{Shared, Work};
+use super::shared::{Shared, Work, now_ms};
 use super::work::share;
 use super::{Extra, Parties};
 use crate::limits::BATCH_UNITS_MAX;
@@ -70,6 +70,7 @@ async fn remove_one(
             shared.progress.unit();
             shared.tally().units.removed += 1;
             step.gone.push(unit.clone());
+            audit(shared, unit, "removed from the target: gone from the source").await?;
         }
         Purged::Absent => step.gone.push(unit.clone()),
         Purged::Lost => refuse(MOVED),
@@ -118,11 +119,21 @@ async fn remove_extras(
         if !source.is_empty() || shared.is_doomed(&unit) {
             continue;
         }
-        if let Purged::Removed(_) = shared.target.purge(unit, Stamp::Content(digest)).await? {
+        if let Purged::Removed(_) =
+            shared.target.purge(unit.clone(), Stamp::Content(digest)).await?
+        {
             removed += 1;
+            audit(shared, &unit, "removed from the target: extra, as asked").await?;
         }
     }
     Ok(removed)
+}
+
+/// Keeps account of what was destroyed; a name may be a person's, so its hash stands for it.
+async fn audit(shared: &Shared, unit: &UnitId, what: &str) -> Result<()> {
+    let name = Digest::of(unit.as_str().as_bytes());
+    let line = format!("unit {name:.32} {what}");
+    shared.ledger.audit(shared.migration, &line, now_ms(&*shared.clock)).await
 }
 
 impl Parties {

@@ -36,7 +36,7 @@ pub use report::{CopyReport, Outcome, Units};
 
 use crate::limits::{BATCH_UNITS_MAX, SEGMENTS_PER_JOB};
 use crate::{Phase, Progress, Stop, UnitFilter};
-use shared::{Parties, Shared, Work, now_ms};
+use shared::{Hidden, Parties, Shared, Work, now_ms};
 
 /// How to copy.
 #[derive(Clone, Debug, Default)]
@@ -135,11 +135,11 @@ async fn attempt_copy(
     options: CopyOptions,
     migration: MigrationId,
 ) -> Result<CopyReport> {
-    let (pass, queue, doomed) = begin(&parties, &options, migration).await?;
+    let Begun { pass, queue, hidden } = begin(&parties, &options, migration).await?;
     failpoint::pass(Point::Planned)?;
     let progress = parties.progress.clone();
     let bytes_estimate = queue.iter().map(Work::bytes_estimate).sum();
-    let shared = Arc::new(Shared::new(parties, options, (migration, pass), queue, doomed));
+    let shared = Arc::new(Shared::new(parties, options, (migration, pass), queue, hidden));
     progress.enter(Phase::Copying, bytes_estimate);
     let finished = work::all(&shared).await?;
     let removed = match finished {
@@ -160,37 +160,45 @@ async fn attempt_copy(
     report::of(&shared, swept).await
 }
 
+/// A pass that was begun or is continued.
+struct Begun {
+    pass: PassId,
+    queue: VecDeque<Work>,
+    hidden: Hidden,
+}
+
 /// Continues the pass that was interrupted, or begins one.
 ///
 /// Only a pass over every unit is continued: its shares say nothing of another selection's.
-async fn begin(
-    parties: &Parties,
-    options: &CopyOptions,
-    migration: MigrationId,
-) -> Result<(PassId, VecDeque<Work>, HashSet<UnitId>)> {
+async fn begin(parties: &Parties, options: &CopyOptions, migration: MigrationId) -> Result<Begun> {
     let Parties { source, ledger, .. } = parties;
-    let want = options.jobs.max(1) * SEGMENTS_PER_JOB;
+    let hidden = report::hidden(parties).await?;
     if let UnitFilter::List(units) = &options.units {
         let pass = ledger.begin_pass(migration, &[]).await?;
         let units: Vec<UnitId> = units.iter().cloned().collect();
-        let named = units.chunks(BATCH_UNITS_MAX).map(|c| Work::Named(c.to_vec()));
-        return Ok((pass, named.collect(), HashSet::new()));
+        let queue = units.chunks(BATCH_UNITS_MAX).map(|c| Work::Named(c.to_vec())).collect();
+        // Nothing is walked, so what hides units is known from earlier walks alone.
+        return Ok(Begun { pass, queue, hidden: Hidden { units: HashSet::new(), ..hidden } });
     }
     if options.units.is_all()
         && let Some((pass, segments)) = ledger.interrupted(migration).await?
     {
-        let open = segments.into_iter().filter(|s| !s.done).map(Work::Kept).collect();
-        return Ok((pass, open, report::damaged(parties).await?));
+        let queue = segments.into_iter().filter(|s| !s.done).map(Work::Kept).collect();
+        return Ok(Begun { pass, queue, hidden });
     }
+    let hidden = Hidden::default();
+    let want = options.jobs.max(1) * SEGMENTS_PER_JOB;
     let mut segments = source.segments(want, Enumeration::Units).await?;
     if !options.units.is_all() {
         let pass = ledger.begin_pass(migration, &[]).await?;
-        return Ok((pass, segments.into_iter().map(Work::Walk).collect(), HashSet::new()));
+        let queue = segments.into_iter().map(Work::Walk).collect();
+        return Ok(Begun { pass, queue, hidden });
     }
     if segments.is_empty() {
         segments.push(Segment::whole(Enumeration::Units));
     }
     let pass = ledger.begin_pass(migration, &segments).await?;
-    let kept = segments.into_iter().enumerate().map(|(n, segment)| Work::fresh(n, segment));
-    Ok((pass, kept.collect(), HashSet::new()))
+    let fresh = |(n, segment)| Work::fresh(n, segment);
+    let queue = segments.into_iter().enumerate().map(fresh).collect();
+    Ok(Begun { pass, queue, hidden })
 }

@@ -198,12 +198,17 @@ impl Plan<'_> {
     }
 
     fn damaged(&mut self, unit: Option<UnitId>, why: String) {
-        let fault = failure(unit.clone(), "damaged", why);
-        match self.open.as_mut().filter(|o| Some(&o.unit) == unit.as_ref()) {
-            Some(open) if open.wanted => {
+        let inside = self.open.as_mut().filter(|o| Some(&o.unit) == unit.as_ref());
+        let wanted = match (&inside, &unit) {
+            (Some(open), _) => open.wanted,
+            (None, unit) => unit.as_ref().is_none_or(|u| self.options.units.matches(u)),
+        };
+        let fault = failure(unit, "damaged", why);
+        match inside {
+            _ if !wanted => {}
+            Some(open) => {
                 open.unfit.get_or_insert(fault);
             }
-            Some(_) => {}
             None => self.fail(fault),
         }
     }

@@ -1,13 +1,10 @@
 //! What a copy reports.
 
-use std::collections::HashSet;
-
-use restow_model::UnitId;
 use restow_store::Result;
 use restow_store::ledger::{Failure, Ledger};
 
 use super::plan::Planned;
-use super::shared::{Parties, Shared};
+use super::shared::{Hidden, Parties, Shared};
 use super::{OnUnsupported, UnitFilter};
 use crate::verify::SweepReport;
 
@@ -124,12 +121,15 @@ pub(super) async fn failures(shared: &Shared) -> Result<Vec<Failure>> {
     standing(&*shared.ledger, addresses, &shared.options.units).await
 }
 
-/// Returns the units of which damage was met in the pass that is continued.
-pub(super) async fn damaged(parties: &Parties) -> Result<HashSet<UnitId>> {
+/// Returns what damage the last walk over the source met.
+pub(super) async fn hidden(parties: &Parties) -> Result<Hidden> {
     let (source, target) = parties.compared();
     let addresses = (&*source.info().address, &*target.info().address);
-    let failures = standing(&*parties.ledger, addresses, &UnitFilter::All).await?;
-    Ok(failures.into_iter().filter(|f| &*f.what == "damaged").filter_map(|f| f.unit).collect())
+    let mut failures = standing(&*parties.ledger, addresses, &UnitFilter::All).await?;
+    failures.retain(|f| &*f.what == "damaged");
+    let nameless = failures.iter().any(|f| f.unit.is_none());
+    let units = failures.into_iter().filter_map(|f| f.unit).collect();
+    Ok(Hidden { units, nameless })
 }
 
 /// Returns the failures that a ledger keeps of a migration.

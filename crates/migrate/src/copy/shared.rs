@@ -56,6 +56,15 @@ pub(super) enum Became {
     Updated,
 }
 
+/// What damage at the source is known to hide.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hidden {
+    /// Units of which something cannot be read.
+    pub(super) units: HashSet<UnitId>,
+    /// Whether there is damage that could not be told to belong to a unit.
+    pub(super) nameless: bool,
+}
+
 pub(super) struct Parties {
     pub(super) source: Arc<dyn Store>,
     pub(super) target: Arc<dyn Store>,
@@ -70,7 +79,7 @@ impl Shared {
         options: CopyOptions,
         (migration, pass): (MigrationId, PassId),
         queue: VecDeque<Work>,
-        doomed: HashSet<UnitId>,
+        hidden: Hidden,
     ) -> Self {
         let Parties { source, target, ledger, clock, progress } = parties;
         Self {
@@ -85,8 +94,8 @@ impl Shared {
             queue: Mutex::new(queue),
             halt: Stop::new(),
             tally: Mutex::default(),
-            doomed: Mutex::new(doomed),
-            blind: AtomicBool::new(false),
+            doomed: Mutex::new(hidden.units),
+            blind: AtomicBool::new(hidden.nameless),
         }
     }
 

@@ -1,5 +1,5 @@
 //! What the tests of whole copies share: records, a clock without time, a world of two stores.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 pub(crate) mod tamper;
 

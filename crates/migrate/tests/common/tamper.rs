@@ -31,6 +31,8 @@ pub(crate) enum Tamper {
     TruncatedUnit,
     StaleRecord,
     Unreadable,
+    /// Not even the unit's name can be read.
+    Nameless,
 }
 
 impl Tamper {
@@ -129,6 +131,11 @@ fn story(tamper: Option<Tamper>, frame: Frame, skips: &mut bool) -> Vec<Result<F
     }
     match (tamper, frame) {
         (Tamper::MissingUnit, _) => vec![],
+        (Tamper::Nameless, Frame::Begin { .. }) => {
+            let (place, why) = ("row 1".to_owned(), "its name is torn".to_owned());
+            vec![Ok(Frame::Damaged { unit: None, place, why })]
+        }
+        (Tamper::Nameless, _) => vec![],
         (_, Frame::Record(record)) => record_story(tamper, record),
         (_, frame) => vec![Ok(frame)],
     }
@@ -163,7 +170,7 @@ fn record_story(tamper: Tamper, mut told: Record) -> Vec<Result<Frame>> {
         Tamper::AlteredResidue => told.residue[0].bytes = Bytes::from_static(b"another"),
         Tamper::MissingResidue => told.residue.clear(),
         Tamper::StaleRecord => told = record(2, "as it was before"),
-        Tamper::MissingUnit | Tamper::ExtraUnit | Tamper::TruncatedUnit => {}
+        Tamper::MissingUnit | Tamper::ExtraUnit | Tamper::TruncatedUnit | Tamper::Nameless => {}
     }
     vec![Ok(Frame::Record(told))]
 }

@@ -10,6 +10,8 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
 type Result<T> = rusqlite::Result<T>;
+/// When it began, when it ended, and how.
+type Attempt = (u64, Option<u64>, Option<String>);
 
 pub(super) fn walk_name(by: Enumeration) -> &'static str {
     match by {
@@ -134,7 +136,7 @@ fn segments_done(c: &Connection, migration: i64) -> Result<(u32, u32)> {
     c.query_row(sql, [migration], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-fn attempts(c: &Connection, migration: i64) -> Result<Vec<(u64, Option<u64>, Option<String>)>> {
+fn attempts(c: &Connection, migration: i64) -> Result<Vec<Attempt>> {
     let sql = "SELECT began_ms, ended_ms, outcome FROM attempt WHERE migration = ?1 ORDER BY id";
     let mut statement = c.prepare(sql)?;
     let ms = |n: i64| u64::try_from(n).unwrap_or(0);

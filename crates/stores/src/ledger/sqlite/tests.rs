@@ -112,9 +112,13 @@ async fn a_failure_goes_when_its_unit_is_copied_or_a_whole_pass_no_longer_meets_
             failure(Some("u2"), "damaged"),
             failure(Some("u3"), "damaged"),
             failure(None, "damaged"),
+            failure(None, "damaged"),
         ];
         ledger.save(first, Step { failures, ..Step::default() }).await.unwrap();
         ledger.end_pass(first).await.unwrap();
+        assert_eq!(ledger.summaries().await.unwrap()[0].failures.len(), 4);
+        let filtered = ledger.begin_pass(id, &[]).await.unwrap();
+        ledger.end_pass(filtered).await.unwrap();
         assert_eq!(ledger.summaries().await.unwrap()[0].failures.len(), 4);
         let second = ledger.begin_pass(id, &two_segments()).await.unwrap();
         let step = Step {

@@ -50,9 +50,11 @@ pub(super) fn begin_pass(
     segments: &[Segment],
 ) -> Result<PassId> {
     atomic(c, |tx| {
-        // What belonged to no unit is found again, or is no longer there.
-        let sql = "DELETE FROM failure WHERE migration = ?1 AND unit IS NULL";
-        tx.execute(sql, [migration.0])?;
+        if !segments.is_empty() {
+            // A whole pass finds what belonged to no unit again, or it is no longer there.
+            let sql = "DELETE FROM failure WHERE migration = ?1 AND unit IS NULL";
+            tx.execute(sql, [migration.0])?;
+        }
         let sql = "INSERT INTO pass (migration, segments) VALUES (?1, ?2)";
         tx.execute(sql, params![migration.0, segments.len() as i64])?;
         let pass = tx.last_insert_rowid();
@@ -127,6 +129,11 @@ fn failure(tx: &Transaction<'_>, migration: i64, pass: PassId, failed: &Failure)
         forgive(tx, migration, unit)?;
         let sql = "UPDATE watermark SET pass = max(pass, ?3) WHERE migration = ?1 AND unit = ?2";
         tx.prepare_cached(sql)?.execute(params![migration, unit.as_str(), pass.0])?;
+    } else {
+        // Damage without a unit is met by every walk, and is one failure all the same.
+        let sql = "DELETE FROM failure
+            WHERE migration = ?1 AND unit IS NULL AND what = ?2 AND why = ?3";
+        tx.prepare_cached(sql)?.execute(params![migration, &*failed.what, &*failed.why])?;
     }
     let sql = "INSERT INTO failure (migration, pass, unit, what, why) VALUES (?1, ?2, ?3, ?4, ?5)";
     let unit = failed.unit.as_ref().map(UnitId::as_str);
