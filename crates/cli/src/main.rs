@@ -1,2 +1,73 @@
-//! Placeholder.
-fn main() {}
+//! `restow`: moves the state of AI applications between storage engines and layouts.
+//!
+//! This crate reads arguments and the environment, and shows what the library says; it decides
+//! nothing about data.
+
+mod args;
+mod clock;
+mod commands;
+mod exit;
+mod out;
+mod progress;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::Args;
+use exit::Exit;
+use out::Out;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    let out = Out::new(args.common.json);
+    let code = match run(args, &out) {
+        Ok(exit) => exit,
+        Err(error) => {
+            out.error(&error);
+            Exit::of(&error)
+        }
+    };
+    code.into()
+}
+
+/// Shows what clap has to say: help and version on standard output, mistakes on standard error.
+fn usage(error: &clap::Error) -> ExitCode {
+    // A closed pipe while showing help is nobody's failure.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() }
+}
+
+fn run(args: Args, out: &Out) -> restow::Result<Exit> {
+    if let args::Command::Completions(shell) = &args.command {
+        return Ok(commands::completions::run(shell));
+    }
+    logging(args.common.verbose);
+    #[cfg(feature = "failpoints")]
+    if let Some(armed) = &args.common.failpoint {
+        restow::failpoint::arm(armed)?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| {
+            restow::Error::new(restow::ErrorKind::Failed, "start", "no thread").because(e)
+        })?;
+    let exit = runtime.block_on(commands::run(args, out));
+    // Streams that nobody reads any more end by themselves; nothing is waited for twice.
+    runtime.shutdown_background();
+    exit
+}
+
+fn logging(verbose: bool) {
+    let level = if verbose { "restow=debug" } else { "warn" };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_writer(std::io::stderr)
+        .init();
+}

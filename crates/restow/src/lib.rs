@@ -1,1 +1,63 @@
-//! Placeholder.
+//! Moves the state of AI applications between storage engines and layouts, verified record by
+//! record.
+//!
+//! This crate is the whole public interface: the command line and the bindings use nothing else.
+//!
+//! ```no_run
+//! # async fn copy(clock: std::sync::Arc<dyn restow::Clock>) -> restow::Result<()> {
+//! use std::sync::Arc;
+//! use restow::{Access, Address, CopyOptions, Progress};
+//!
+//! let source = restow::open(&Address::parse("agent.db")?, Access::Read).await?;
+//! let target = restow::open(&Address::parse("agent.restow")?, Access::Write).await?;
+//! let ledger = restow::open_ledger("agent.restow.ledger".as_ref()).await?;
+//! let (options, progress) = (CopyOptions::default(), Arc::new(Progress::new()));
+//! let report =
+//!     restow::copy(source.store, target.store, ledger, clock, options, progress).await?;
+//! assert!(report.is_clean());
+//! # Ok(()) }
+//! ```
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use restow_migrate::copy::Planned;
+pub use restow_migrate::{
+    Assessment, CopyOptions, CopyReport, Extra, OnUnsupported, Outcome, Phase, Progress, Relation,
+    Snapshot, Stop, SweepReport, UnitFilter, VerifyOptions, assess, copy, verify,
+};
+pub use restow_model as model;
+pub use restow_store as store;
+#[cfg(feature = "failpoints")]
+pub use restow_store::failpoint;
+pub use restow_store::ledger::{Failure, Ledger, Summary};
+pub use restow_store::memory::MemoryStore;
+pub use restow_store::{Address, Clock, Error, ErrorKind, Result, Store};
+pub use restow_stores::layout::langgraph::sqlite::Description;
+pub use restow_stores::registry::{ADDRESSES, Access, Opened, file_of, open};
+
+/// Opens the account of a copy for an attempt, making it where there is none.
+///
+/// Refused, with the context `held by`, while another process holds it.
+pub async fn open_ledger(path: &Path) -> Result<Arc<dyn Ledger>> {
+    let ledger = restow_stores::ledger::sqlite::SqliteLedger::open(path).await?;
+    Ok(Arc::new(ledger))
+}
+
+/// Opens the account of a copy to look at it; `None` where there is none.
+pub async fn read_ledger(path: &Path) -> Result<Option<Arc<dyn Ledger>>> {
+    let ledger = restow_stores::ledger::sqlite::SqliteLedger::read_only(path).await?;
+    Ok(ledger.map(|ledger| Arc::new(ledger) as Arc<dyn Ledger>))
+}
+
+/// Returns how many bytes restow's compression makes of a piece, to estimate sizes by.
+pub fn compressed_len(piece: &[u8]) -> usize {
+    let codec = restow_store::parts::part::Codec::new();
+    let packed = codec.and_then(|mut codec| codec.pack(piece));
+    packed.map_or(piece.len(), |packed| packed.len())
+}
+
+/// Returns an account that is kept in memory and lost with the process, for dry runs.
+pub fn memory_ledger() -> Arc<dyn Ledger> {
+    Arc::new(restow_store::ledger_memory::MemoryLedger::default())
+}

@@ -1,1 +1,147 @@
-//! The one explicit list: address to opened store.
+//! The one explicit list: which address opens which store.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use restow_store::feed::blocking;
+use restow_store::query::langgraph::LangGraphQuery;
+use restow_store::{Address, Error, ErrorKind, Result, Store};
+
+use crate::engine::sqlite::source::Source;
+use crate::layout::langgraph::sqlite::{Description, LangGraphSqlite, shape};
+use crate::layout::parts::query::PartsQuery;
+use crate::layout::parts::sqlite::{PartsSqlite, schema};
+
+/// Every pair of layout and engine that can be opened.
+pub const ADDRESSES: [&str; 2] = ["langgraph+sqlite:FILE", "parts+sqlite:FILE"];
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It is only read, and nothing is left behind.
+    Read,
+    /// It is written to, and made where it is not there.
+    Write,
+}
+
+/// A store, with the questions that it answers.
+#[derive(Clone)]
+pub struct Opened {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// LangGraph's questions to it.
+    pub langgraph: Arc<dyn LangGraphQuery>,
+    /// What the application's own layout tells of itself; `None` for restow's.
+    langgraph_sqlite: Option<LangGraphSqlite>,
+}
+
+impl Opened {
+    /// Counts what the application's own layout holds; `None` for restow's.
+    pub async fn describe(&self) -> Result<Option<Description>> {
+        let Some(store) = self.langgraph_sqlite.clone() else { return Ok(None) };
+        blocking("describe a store", move || store.describe()).await.map(Some)
+    }
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Opened({:?})", self.store)
+    }
+}
+
+/// Opens a store.
+pub async fn open(address: &Address, access: Access) -> Result<Opened> {
+    let address = address.clone();
+    blocking("open a store", move || open_blocking(&address, access)).await
+}
+
+/// Returns the file of an address that names one.
+pub fn file_of(address: &Address) -> Option<PathBuf> {
+    match address.engine.as_deref() {
+        None | Some("sqlite") => std::path::absolute(&*address.place).ok(),
+        Some(_) => None,
+    }
+}
+
+fn open_blocking(address: &Address, access: Access) -> Result<Opened> {
+    let path = std::path::absolute(&*address.place).map_err(|error| {
+        Error::new(ErrorKind::Invalid, "open a store", "the path makes no sense").because(error)
+    })?;
+    let kind = match (address.layout.as_deref(), address.engine.as_deref()) {
+        (Some("langgraph"), Some("sqlite")) => Kind::LangGraph,
+        (Some("parts"), Some("sqlite")) => Kind::Parts,
+        (None, _) => recognise(&path, access)?,
+        _ => return Err(unknown(address)),
+    };
+    Ok(match (kind, access) {
+        (Kind::LangGraph, Access::Read) => langgraph(LangGraphSqlite::source(&path)?),
+        (Kind::LangGraph, Access::Write) => langgraph(LangGraphSqlite::target(&path, true)?),
+        (Kind::Parts, Access::Read) => parts(PartsSqlite::source(&path)?),
+        (Kind::Parts, Access::Write) => parts(PartsSqlite::target(&path, true)?),
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    LangGraph,
+    Parts,
+}
+
+fn langgraph(store: LangGraphSqlite) -> Opened {
+    Opened {
+        store: Arc::new(store.clone()),
+        langgraph: Arc::new(store.clone()),
+        langgraph_sqlite: Some(store),
+    }
+}
+
+fn parts(store: PartsSqlite) -> Opened {
+    let store = Arc::new(store);
+    let langgraph = Arc::new(PartsQuery::new(store.clone()));
+    Opened { store, langgraph, langgraph_sqlite: None }
+}
+
+/// Tells what a bare path is: by looking inside, or by its ending where nothing is there yet.
+fn recognise(path: &Path, access: Access) -> Result<Kind> {
+    const OPERATION: &str = "recognise a path";
+    let say = |kind, message: &str| {
+        Err(Error::new(kind, OPERATION, message).with("path", path.display().to_string()))
+    };
+    let is_there = path.metadata().is_ok_and(|about| about.len() > 0 || about.is_dir());
+    if !is_there {
+        return match (access, path.extension().and_then(|e| e.to_str())) {
+            (Access::Write, Some("restow")) => Ok(Kind::Parts),
+            (Access::Write, _) => say(
+                ErrorKind::Invalid,
+                "the file is not there yet and its ending does not tell what it is to be; name a \
+                 file that ends in .restow, or write langgraph+sqlite: in front of the path",
+            ),
+            (Access::Read, _) => say(ErrorKind::NotFound, "there is no such file, or it is empty"),
+        };
+    }
+    let source = Source::open(path)?;
+    let opened = source.connect()?;
+    let found = schema::find(opened.connection());
+    let found = found.map_err(|e| crate::engine::sqlite::failed(OPERATION, path, e))?;
+    match found {
+        schema::Found::Ours | schema::Found::Format(_) => Ok(Kind::Parts),
+        schema::Found::Empty | schema::Found::Other => {
+            let shape = shape::recognise(opened.connection())
+                .map_err(|e| e.with("file", path.display().to_string()))?;
+            match shape {
+                Some(_) => Ok(Kind::LangGraph),
+                None => say(
+                    ErrorKind::Unsupported,
+                    "the file is an SQLite database of no application that restow knows",
+                ),
+            }
+        }
+    }
+}
+
+fn unknown(address: &Address) -> Error {
+    let message = "no store of this layout on this engine is known";
+    Error::new(ErrorKind::Unsupported, "open a store", message)
+        .with("address", address.to_string())
+        .with("known", ADDRESSES.join(" "))
+}

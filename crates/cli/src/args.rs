@@ -1,0 +1,148 @@
+//! Arguments and the environment: flags first, then variables.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Moves the state of AI applications between storage engines and layouts, verified record by
+/// record.
+///
+/// An address is `<layout>+<engine>:<place>`, such as `langgraph+sqlite:agent.db` or
+/// `parts+sqlite:agent.restow`. A bare path is recognised by looking inside it; one that does not
+/// exist yet goes by its ending (`.restow` is `parts+sqlite`).
+///
+/// Exit codes: 0 ok · 1 failed · 2 usage · 3 finished, with units that did not match, failed or
+/// were skipped · 11 held by another attempt · 12 credentials · 13 refused by a precondition, or
+/// unconfirmed · 130 interrupted, can be resumed.
+#[derive(Debug, Parser)]
+#[command(name = "restow", version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Common {
+    /// Print one JSON object per line instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say on standard error what is being done in detail.
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+    /// Arm a named point, for crash tests: NAME[:N][=kill|error].
+    #[cfg(feature = "failpoints")]
+    #[arg(long, global = true, hide = true, env = "RESTOW_FAILPOINT")]
+    pub(crate) failpoint: Option<String>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say what a store holds, how large it is, and what any target would make of it.
+    Assess(Assess),
+    /// Copy a store into another, checking every record; run again to bring it up to date.
+    Copy(Copy),
+    /// Compare two stores record by record and name what differs.
+    Verify(Verify),
+    /// Show what a ledger knows: progress, attempts, failures.
+    Status(Status),
+    /// Print a completion script for a shell.
+    Completions(Completions),
+}
+
+/// Arguments of `assess`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Assess {
+    /// The store to look at.
+    pub(crate) store: String,
+}
+
+/// Which units a command is about.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct Units {
+    /// Only these units: a file with one name a line, or a pattern with `*` and `?`.
+    #[arg(long, value_name = "FILE|PATTERN")]
+    pub(crate) units: Option<String>,
+}
+
+/// Arguments of `copy`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Copy {
+    /// The store to read; it is never written to.
+    pub(crate) source: String,
+    /// The store to fill; made if it is not there.
+    pub(crate) target: String,
+    /// Report everything that would be done, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How many workers copy at once.
+    #[arg(long, env = "RESTOW_JOBS", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: Option<u16>,
+    /// How many bytes a second to read at most, such as 50MB.
+    #[arg(long, env = "RESTOW_MAX_RATE", value_name = "BYTES", value_parser = crate::words::parse_bytes)]
+    pub(crate) max_rate: Option<u64>,
+    #[command(flatten)]
+    pub(crate) units: Units,
+    /// What to do with units at the target that the source does not hold and no copy put there.
+    #[arg(long, value_enum, default_value_t = Extra::Keep)]
+    pub(crate) extra: Extra,
+    /// The target's name, to confirm what deletes (`--extra delete`).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) confirm: Option<String>,
+    /// What to do with units that the target cannot hold or that are damaged.
+    #[arg(long, value_enum, default_value_t = Unsupported::Refuse)]
+    pub(crate) unsupported: Unsupported,
+    /// Where to keep the account of the copy; beside a target file by default.
+    #[arg(long, value_name = "PATH", env = "RESTOW_LEDGER")]
+    pub(crate) ledger: Option<PathBuf>,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Verify {
+    /// The one store.
+    pub(crate) source: String,
+    /// The other.
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) units: Units,
+    /// The account of the copy, to tell what moved on from what is damaged.
+    #[arg(long, value_name = "PATH", env = "RESTOW_LEDGER")]
+    pub(crate) ledger: Option<PathBuf>,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Status {
+    /// The target of a copy, or its ledger.
+    pub(crate) target: String,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: Shell,
+}
+
+/// What to do with units at the target that no copy put there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Extra {
+    /// Leave them, and count them.
+    Keep,
+    /// Remove them; needs `--confirm` with the target's name.
+    Delete,
+}
+
+/// What to do with units that the target cannot hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Unsupported {
+    /// Refuse them and say so: the copy does not count as complete.
+    Refuse,
+    /// Leave them at the source, listed as set aside, and copy the rest.
+    Aside,
+}

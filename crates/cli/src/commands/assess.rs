@@ -1,0 +1,196 @@
+//! `restow assess`: what a store holds, and what any target would make of it.
+
+use std::sync::Arc;
+
+use restow::assess::{AssessOptions, Assessment, Count, Large};
+use restow::model::Dialect;
+use restow::{Access, Address, Clock, Description, Progress, Result, Stop};
+use serde_json::{Value, json};
+
+use super::stop_on_interrupt;
+use crate::args::Assess;
+use crate::exit::Exit;
+use crate::out::Out;
+use crate::progress;
+use crate::words::{bytes, counted};
+
+pub(super) async fn run(args: &Assess, clock: Arc<dyn Clock>, out: &Out) -> Result<Exit> {
+    let address = Address::parse(&args.store)?;
+    let opened = restow::open(&address, Access::Read).await?;
+    let described = opened.describe().await?;
+    let size = restow::file_of(&address).and_then(|path| path.metadata().ok()).map(|m| m.len());
+    let stop = Stop::new();
+    stop_on_interrupt(stop.clone());
+    let counters = Arc::new(Progress::new());
+    let shown = progress::show(counters.clone(), clock, out);
+    let options = AssessOptions { stop, ..AssessOptions::default() };
+    let compress = Arc::new(restow::compressed_len);
+    let found = restow::assess(opened.store.clone(), options, Some(compress), counters).await;
+    drop(shown);
+    let found = found?;
+    let name = opened.store.info().name();
+    out.object(&object(&name, described.as_ref(), &found, size));
+    print(&name, described.as_ref(), &found, size, out);
+    Ok(match (found.interrupted, found.damaged) {
+        (true, _) => Exit::Interrupted,
+        (false, 0) => Exit::Ok,
+        (false, _) => Exit::Unclean,
+    })
+}
+
+fn print(
+    name: &str,
+    described: Option<&Description>,
+    found: &Assessment,
+    size: Option<u64>,
+    out: &Out,
+) {
+    out.line(headline(name, described, found));
+    if let Some(described) = described {
+        tables(described, out);
+    }
+    let total = found.total();
+    if let Some(size) = size {
+        out.line(format!("file       {}", bytes(size)));
+    }
+    out.line(format!(
+        "content    {} of values, {} of everything else",
+        bytes(total.value_bytes),
+        bytes(total.body_bytes + found.residue_bytes),
+    ));
+    out.line(format!(
+        "repeated   about {:.1} % of the values, inside their threads (an estimate)",
+        found.repeated_share() * 100.0
+    ));
+    if let Some(parts) = found.parts_bytes_estimate {
+        let ratio = size.map_or_else(String::new, |size| {
+            format!(", 1/{:.0} of the file", size as f64 / parts.max(1) as f64)
+        });
+        out.line(format!("as parts   about {}{ratio} (an estimate)", bytes(parts)));
+    }
+    out.line(format!(
+        "DynamoDB   {} above its item limit of 409,600 bytes",
+        counted(found.oversized, "record is", "records are"),
+    ));
+    large("largest", &found.largest, out);
+    if found.damaged > 0 {
+        out.line(format!("damaged    {}", counted(found.damaged, "place", "places")));
+        for (unit, place) in &found.damage {
+            let unit = unit.as_ref().map_or_else(String::new, |unit| format!("{unit}: "));
+            out.line(format!("  {unit}{place}"));
+        }
+    }
+    if found.interrupted {
+        out.line("stopped before the end; the numbers are of a part");
+    }
+}
+
+/// Says in a line what it is: "LangGraph (Python), SQLite, 1,505 threads, 196,112 checkpoints …".
+fn headline(name: &str, described: Option<&Description>, found: &Assessment) -> String {
+    let records = |kind: &str| found.kinds.get(kind).map_or(0, |kind| kind.records);
+    let (checkpoints, writes) = (records("checkpoint"), records("write"));
+    let application = match described {
+        Some(described) => match described.dialect {
+            Dialect::Any => "LangGraph, SQLite".to_string(),
+            dialect => format!("LangGraph ({dialect}), SQLite"),
+        },
+        None => format!("restow, {name}"),
+    };
+    let mut line = format!("{application}, {}", units(found.units));
+    if checkpoints + writes > 0 {
+        line += &format!(
+            ", {}, {}",
+            counted(checkpoints, "checkpoint", "checkpoints"),
+            counted(writes, "pending write", "pending writes")
+        );
+    }
+    line
+}
+
+fn units(units: Count) -> String {
+    let about = if units.exact { "" } else { "about " };
+    format!("{about}{}", counted(units.number, "thread", "threads"))
+}
+
+fn tables(described: &Description, out: &Out) {
+    let tables = [
+        ("checkpoints", described.checkpoints, described.checkpoint_bytes),
+        ("writes", described.writes, described.write_bytes),
+    ];
+    for (table, rows, size) in tables {
+        out.line(format!("{table:<11}{}, {}", counted(rows, "row", "rows"), bytes(size)));
+    }
+    if let Some(shape) = &described.shape {
+        if !shape.has_path {
+            out.line("shape      without task_path, as langgraph-checkpoint-sqlite before 3.1.2");
+        }
+        if !shape.store_tables.is_empty() {
+            let names = shape.store_tables.join(", ");
+            out.line(format!("not carried yet: LangGraph's Store ({names})"));
+        }
+    }
+    let odd = described.tags.iter().filter(|(tag, _)| tag.as_deref() != Some("msgpack"));
+    for (tag, rows) in odd {
+        let tag = tag.as_deref().unwrap_or("no tag");
+        out.line(format!(
+            "not opened {} tagged `{tag}`",
+            counted(*rows, "checkpoint", "checkpoints")
+        ));
+    }
+    if described.dialect == Dialect::JavaScript {
+        out.line("its payloads are JavaScript's: restow reads Python's, and refuses to copy these");
+    }
+}
+
+fn large(heading: &str, records: &[Large], out: &Out) {
+    if records.is_empty() {
+        return;
+    }
+    out.line(heading);
+    for record in records {
+        out.line(format!("  {:>9}  {}  {}", bytes(record.bytes), record.unit, record.key));
+    }
+}
+
+fn object(
+    name: &str,
+    described: Option<&Description>,
+    found: &Assessment,
+    size: Option<u64>,
+) -> Value {
+    let large = |records: &[Large]| -> Vec<Value> {
+        let one = |r: &Large| json!({ "unit": r.unit.as_str(), "record": r.key.to_string(), "bytes": r.bytes });
+        records.iter().map(one).collect()
+    };
+    let kinds: serde_json::Map<_, _> = found
+        .kinds
+        .iter()
+        .map(|(kind, n)| {
+            let n = json!({
+                "records": n.records, "body_bytes": n.body_bytes, "value_bytes": n.value_bytes,
+            });
+            (kind.clone(), n)
+        })
+        .collect();
+    json!({
+        "event": "assess",
+        "store": name,
+        "dialect": described.map(|d| d.dialect.to_string()),
+        "store_tables": described.and_then(|d| d.shape.as_ref()).map(|s| &s.store_tables),
+        "file_bytes": size,
+        "units": found.units.number,
+        "units_exact": found.units.exact,
+        "kinds": kinds,
+        "residue_bytes": found.residue_bytes,
+        "repeated_share_estimate": found.repeated_share(),
+        "parts_bytes_estimate": found.parts_bytes_estimate,
+        "above_item_limit": found.oversized,
+        "above_item_limit_examples": large(&found.oversized_examples),
+        "largest": large(&found.largest),
+        "damaged": found.damaged,
+        "damage": found.damage.iter().map(|(unit, place)| json!({
+            "unit": unit.as_ref().map(|unit| unit.as_str()), "place": place,
+        })).collect::<Vec<_>>(),
+        "interrupted": found.interrupted,
+    })
+}

@@ -1,0 +1,246 @@
+//! `restow copy`: one store into another, every record checked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use restow::store::wrap::throttle::{Rate, Throttle};
+use restow::{
+    Access, Address, Clock, CopyOptions, CopyReport, Error, ErrorKind, Failure, OnUnsupported,
+    Opened, Outcome, Progress, Result, Stop, Store,
+};
+use serde_json::json;
+
+use super::{ledger_path, stop_on_interrupt, units};
+use crate::args::{Copy, Extra, Unsupported};
+use crate::exit::Exit;
+use crate::out::Out;
+use crate::progress;
+use crate::words::{bytes, count, counted, span};
+
+/// How many failures are printed; the ledger keeps all.
+const SHOWN_MAX: usize = 20;
+
+pub(super) async fn run(args: &Copy, clock: Arc<dyn Clock>, out: &Out) -> Result<Exit> {
+    let (source_at, target_at) = (Address::parse(&args.source)?, Address::parse(&args.target)?);
+    refuse_same_file(&source_at, &target_at)?;
+    refuse_unconfirmed(args, &target_at)?;
+    let options = options(args)?;
+    let source = restow::open(&source_at, Access::Read).await?;
+    let (target, scratch) = target(args, &target_at).await?;
+    let (from, to) = (source.store.info().address.clone(), target.store.info().address.clone());
+    let ledger = match args.dry_run {
+        true => match restow::read_ledger(&ledger_path(args.ledger.as_ref(), &target_at)?).await? {
+            Some(ledger) => ledger,
+            None => restow::memory_ledger(),
+        },
+        false => restow::open_ledger(&ledger_path(args.ledger.as_ref(), &target_at)?).await?,
+    };
+    if scratch.is_none() {
+        out.line(format!("{from}\n  → {to}"));
+    } else {
+        out.line(format!("{from}\n  → {} (not there yet)", target_at));
+    }
+    stop_on_interrupt(options.stop.clone());
+    let reading: Arc<dyn Store> = match args.max_rate {
+        Some(rate) => Arc::new(Throttle::new(source.store.clone(), Rate::new(rate, clock.clone()))),
+        None => source.store.clone(),
+    };
+    let counters = Arc::new(Progress::new());
+    if args.max_rate.is_some() {
+        counters.set_throttled(Some("--max-rate".into()));
+    }
+    let shown = progress::show(counters.clone(), clock.clone(), out);
+    let began = clock.monotonic();
+    let report =
+        restow::copy(reading, target.store.clone(), ledger, clock.clone(), options, counters).await;
+    drop(shown);
+    let report = report?;
+    print(&report, clock.monotonic().saturating_sub(began), out);
+    Ok(match report.outcome() {
+        Outcome::Clean => Exit::Ok,
+        Outcome::SetAside | Outcome::Incomplete => Exit::Unclean,
+        Outcome::Interrupted => Exit::Interrupted,
+    })
+}
+
+/// Opens the target; a dry run makes nothing, so it looks at an empty store in its place.
+async fn target(args: &Copy, address: &Address) -> Result<(Opened, Option<tempfile::TempDir>)> {
+    let is_there = restow::file_of(address).is_none_or(|path| path.exists());
+    if !args.dry_run || is_there {
+        let access = if args.dry_run { Access::Read } else { Access::Write };
+        return Ok((restow::open(address, access).await?, None));
+    }
+    let failed = |error: std::io::Error| {
+        let message = "no temporary folder can be made";
+        Error::new(ErrorKind::Failed, "prepare a dry run", message).because(error)
+    };
+    let folder = tempfile::tempdir().map_err(failed)?;
+    let name = restow::file_of(address).and_then(|p| p.file_name().map(ToOwned::to_owned));
+    let place = folder.path().join(name.unwrap_or_default()).display().to_string();
+    let inside = Address { place: place.into(), ..address.clone() };
+    let opened = restow::open(&inside, Access::Write).await?;
+    opened.store.prepare(restow::store::Role::CopyTarget, "").await?;
+    Ok((opened, Some(folder)))
+}
+
+fn options(args: &Copy) -> Result<CopyOptions> {
+    let jobs = args.jobs.map_or_else(
+        || std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
+        usize::from,
+    );
+    Ok(CopyOptions {
+        jobs,
+        units: units(&args.units)?,
+        extra: match args.extra {
+            Extra::Keep => restow::Extra::Keep,
+            Extra::Delete => restow::Extra::Delete,
+        },
+        unsupported: match args.unsupported {
+            Unsupported::Refuse => OnUnsupported::Refuse,
+            Unsupported::Aside => OnUnsupported::Aside,
+        },
+        dry_run: args.dry_run,
+        plan_first: false,
+        stop: Stop::new(),
+    })
+}
+
+fn refuse_same_file(source: &Address, target: &Address) -> Result<()> {
+    let file = |address| restow::file_of(address).and_then(|path| path.canonicalize().ok());
+    match (file(source), file(target)) {
+        (Some(a), Some(b)) if a == b => {
+            let message = "source and target are one file; name another target";
+            let error = Error::new(ErrorKind::Refused, "copy", message);
+            Err(error.with("file", a.display().to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refuse_unconfirmed(args: &Copy, target: &Address) -> Result<()> {
+    let name = target.masked_place();
+    if args.extra == Extra::Keep || args.dry_run || args.confirm.as_deref() == Some(&*name) {
+        return Ok(());
+    }
+    let message = format!(
+        "--extra delete removes units that only the target holds; add --confirm {name} to say so"
+    );
+    Err(Error::new(ErrorKind::Refused, "copy", message))
+}
+
+fn print(report: &CopyReport, time: Duration, out: &Out) {
+    out.object(&json!({
+        "event": "copy",
+        "outcome": report.outcome().word(),
+        "seconds": time.as_secs_f64(),
+        "units": {
+            "copied": report.units.copied,
+            "unchanged": report.units.unchanged,
+            "adopted": report.units.adopted,
+            "updated": report.units.updated,
+            "removed": report.units.removed,
+            "extra_removed": report.units.extra_removed,
+        },
+        "records": report.records,
+        "bytes": report.bytes,
+        "failures": report.failures.iter().map(failure_object).collect::<Vec<_>>(),
+        "aside": report.aside.iter().map(failure_object).collect::<Vec<_>>(),
+        "planned": report.planned.as_ref().map(|p| json!({
+            "units": p.units, "records": p.records, "bytes": p.bytes, "new": p.new,
+            "unchanged": p.unchanged, "equal": p.adopted, "source_moved": p.source_moved,
+            "target_moved": p.target_moved, "both_moved": p.both_moved,
+            "unrelated": p.unrelated, "unfit": p.unfit,
+        })),
+        "sweep": report.swept.as_ref().map(super::verify::object),
+    }));
+    if let Some(planned) = &report.planned {
+        plan_lines(planned, out);
+    } else {
+        copied_lines(report, time, out);
+    }
+    failure_lines("not copied", &report.failures, out);
+    failure_lines("set aside", &report.aside, out);
+    if let Some(swept) = &report.swept {
+        super::verify::print(swept, out);
+    }
+    if report.interrupted && report.planned.is_none() {
+        out.line("interrupted; run the same command again to go on from here");
+    }
+}
+
+fn copied_lines(report: &CopyReport, time: Duration, out: &Out) {
+    let units = &report.units;
+    let parts = [
+        (units.copied, "copied"),
+        (units.updated, "brought up to date"),
+        (units.adopted, "equal already"),
+        (units.unchanged, "unchanged"),
+        (units.removed, "removed, gone from the source"),
+        (units.extra_removed, "removed, only at the target"),
+    ];
+    let said: Vec<String> =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, w)| format!("{} {w}", count(*n))).collect();
+    let said = if said.is_empty() { "none".into() } else { said.join(", ") };
+    out.line(format!("units    {said}"));
+    let rate = report.bytes as f64 / time.as_secs_f64().max(0.001);
+    out.line(format!(
+        "records  {}, {} in {} ({}/s)",
+        count(report.records),
+        bytes(report.bytes),
+        span(time),
+        bytes(rate as u64),
+    ));
+}
+
+fn plan_lines(planned: &restow::Planned, out: &Out) {
+    out.line(format!(
+        "dry run  {}, {}, {}; nothing was written",
+        counted(planned.units, "unit", "units"),
+        counted(planned.records, "record", "records"),
+        bytes(planned.bytes)
+    ));
+    let lines = [
+        (planned.new, "would be copied"),
+        (planned.source_moved, "would be brought up to date"),
+        (planned.adopted, "are equal already"),
+        (planned.unchanged, "are unchanged"),
+        (planned.target_moved, "would be refused: the target moved on"),
+        (planned.both_moved, "would be refused: both sides moved on"),
+        (planned.unrelated, "would be refused: the target holds others of their names"),
+        (planned.unfit, "would fail: damaged, or more than the target can hold"),
+    ];
+    for (n, words) in lines.iter().filter(|(n, _)| *n > 0) {
+        out.line(format!("  {:>9} {words}", count(*n)));
+    }
+    for (unit, unsupported) in &planned.unsupported {
+        out.line(format!("  unit {unit}: {unsupported}"));
+    }
+    for (unit, relation) in &planned.refusals {
+        out.line(format!("  unit {unit}: {}", relation.refusal().unwrap_or("refused")));
+    }
+}
+
+fn failure_lines(heading: &str, failures: &[Failure], out: &Out) {
+    if failures.is_empty() {
+        return;
+    }
+    out.line(format!("{heading}: {}", counted(failures.len() as u64, "unit", "units")));
+    for failure in failures.iter().take(SHOWN_MAX) {
+        let unit = failure.unit.as_ref().map_or_else(String::new, |unit| format!("{unit}: "));
+        out.line(format!("  {} · {unit}{}", failure.what, failure.why));
+    }
+    if failures.len() > SHOWN_MAX {
+        out.line(format!(
+            "  … and {} more; `restow status` lists them",
+            failures.len() - SHOWN_MAX
+        ));
+    }
+}
+
+pub(super) fn failure_object(failure: &Failure) -> serde_json::Value {
+    json!({
+        "unit": failure.unit.as_ref().map(|unit| unit.as_str()),
+        "what": &*failure.what,
+        "why": &*failure.why,
+    })
+}

@@ -1,0 +1,75 @@
+//! The verbs, one file each, and what they share.
+
+mod assess;
+pub(crate) mod completions;
+mod copy;
+mod status;
+mod verify;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use restow::model::UnitId;
+use restow::{Address, Clock, Error, ErrorKind, Result, Stop, UnitFilter};
+
+use crate::args::{Args, Command, Units};
+use crate::clock::SystemClock;
+use crate::exit::Exit;
+use crate::out::Out;
+
+/// Runs a verb.
+pub(crate) async fn run(args: Args, out: &Out) -> Result<Exit> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    match args.command {
+        Command::Assess(args) => assess::run(&args, clock, out).await,
+        Command::Copy(args) => copy::run(&args, clock, out).await,
+        Command::Verify(args) => verify::run(&args, clock, out).await,
+        Command::Status(args) => status::run(&args, clock, out).await,
+        Command::Completions(args) => Ok(completions::run(&args)),
+    }
+}
+
+/// Returns the units that a command is about.
+fn units(args: &Units) -> Result<UnitFilter> {
+    let Some(given) = &args.units else { return Ok(UnitFilter::All) };
+    if !Path::new(given).is_file() {
+        return Ok(UnitFilter::Glob(given.clone()));
+    }
+    let text = std::fs::read_to_string(given).map_err(|error| {
+        let message = "the list of units cannot be read";
+        Error::new(ErrorKind::Invalid, "read --units", message).with("file", given).because(error)
+    })?;
+    let names = text.lines().filter(|line| !line.is_empty()).map(UnitId::new);
+    Ok(UnitFilter::List(names.collect::<BTreeSet<_>>()))
+}
+
+/// Returns where the account of a copy into a target is kept.
+fn ledger_path(given: Option<&PathBuf>, target: &Address) -> Result<PathBuf> {
+    if let Some(path) = given {
+        return Ok(path.clone());
+    }
+    let file = restow::file_of(target).ok_or_else(|| {
+        let message = "this target is no file; say with --ledger where to keep the account";
+        Error::new(ErrorKind::Invalid, "find the ledger", message)
+    })?;
+    let mut name = file.into_os_string();
+    name.push(".ledger");
+    Ok(name.into())
+}
+
+/// Stops the work at the first Ctrl-C; the second ends the process at once.
+fn stop_on_interrupt(stop: Stop) {
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return;
+        }
+        stop.stop();
+        Out::new(false).note("restow: finishing the batch; press Ctrl-C again to end at once");
+        if tokio::signal::ctrl_c().await.is_ok() {
+            // Whatever is half done is rolled back by the stores when they are opened next.
+            #[expect(clippy::exit, clippy::disallowed_methods, reason = "asked for twice")]
+            std::process::exit(Exit::Interrupted as i32);
+        }
+    });
+}

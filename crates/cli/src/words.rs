@@ -1,0 +1,88 @@
+//! Numbers as people read and write them.
+
+/// Shows a count with its thousands set apart.
+pub(crate) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Shows a count with its noun, in the singular for one.
+pub(crate) fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { many })
+}
+
+/// Shows a number of bytes in decimal units.
+pub(crate) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if n < 1000 {
+        return format!("{n} bytes");
+    }
+    let mut value = n as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = if value < 10.0 { 2 } else { 1 };
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// Shows a time span.
+pub(crate) fn span(time: std::time::Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..=59 => format!("{:.1} s", time.as_secs_f64()),
+        60..=3599 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// Reads a number of bytes: `5000`, `64KB`, `50MB`, `1.5GB`, or binary `64KiB`.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(format!("unknown unit `{}`; use kB, MB or GB", unit.trim())),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("`{text}` is not a number of bytes"))?;
+    match number * factor {
+        n if n >= 1.0 && n < 1e18 => Ok(n as u64),
+        _ => Err(format!("`{text}` is out of range")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_shown_as_people_read_them() {
+        assert_eq!(count(196_112), "196,112");
+        assert_eq!([bytes(999), bytes(1000), bytes(999_960)], ["999 bytes", "1.00 kB", "1.00 MB"]);
+        assert_eq!(counted(1, "thread", "threads"), "1 thread");
+        assert_eq!(span(std::time::Duration::from_secs(61)), "1 min 1 s");
+    }
+
+    #[test]
+    fn numbers_of_bytes_are_read_or_refused() {
+        assert_eq!(parse_bytes("1.5MB"), Ok(1_500_000));
+        assert_eq!(parse_bytes("64 KiB"), Ok(65_536));
+        for bad in ["", "MB", "5 apples", "-1", "0", "1e99"] {
+            assert!(parse_bytes(bad).is_err(), "{bad}");
+        }
+    }
+}
