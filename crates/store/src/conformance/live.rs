@@ -117,11 +117,16 @@ pub async fn a_term_is_compared(f: &Fixture) -> Result<()> {
     }
     let held = f.control_of(&unit(0)).await?.map(|c| c.generation);
     assert_eq!(held, Some(Generation { term: 2, seq: 12 }));
+    let replica = f.run(&unit(1), Guard::LiveAt(2), vec![], f.set(HomeState::Live, 9, 9)).await?;
+    assert!(lost(&replica).is_some(), "{replica:?}");
     Ok(())
 }
 
-/// `After` holds for an absent unit and for an older replica; never for the authority.
+/// `After` holds for an absent unit and for an older replica; never for the authority, nor for a
+/// unit that was there before any migration.
 pub async fn a_replica_only_goes_forward(f: &Fixture) -> Result<()> {
+    f.ready().await?;
+    f.write(&unit(3), &[f.record(0, 1)]).await?;
     if !f.ready_live().await? {
         return Ok(());
     }
@@ -140,6 +145,7 @@ pub async fn a_replica_only_goes_forward(f: &Fixture) -> Result<()> {
     assert!(lost(&mirror(1, 9, 9).await?).is_some());
     f.managed(&unit(2), HomeState::Sealed, (1, 0)).await?;
     assert!(mirror(2, 2, 1).await?.is_applied());
+    assert!(matches!(lost(&mirror(3, 9, 9).await?), Some(Current::Unmanaged(_))));
     Ok(())
 }
 

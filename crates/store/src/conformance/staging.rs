@@ -179,6 +179,10 @@ pub async fn a_managed_unit_is_promoted_while_staging(f: &Fixture) -> Result<()>
         f.managed(&unit(n), state.clone(), (1, 0)).await?;
         let guard = Guard::Exactly(Stamp::Generation(Generation { term: 1, seq: 0 }));
         f.put(&unit(n), &records, &guard, &Then::Stage(token("t"))).await?;
+        for then in [Then::Bump, Then::Tombstone] {
+            let outcome = f.run(&unit(n), staging("t"), vec![], then).await?;
+            assert_eq!(failed(&outcome), Some(ErrorKind::Invalid), "{outcome:?}");
+        }
         let outcome = f.run(&unit(n), staging("t"), vec![], promote()).await?;
         assert_eq!(outcome.is_applied(), n == 0, "{outcome:?}");
         let held = f.unit(&unit(n)).await?.and_then(|u| u.control);
