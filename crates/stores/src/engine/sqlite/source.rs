@@ -2,7 +2,7 @@
 //!
 //! A plain read-only open of a WAL database leaves `-wal` and `-shm` behind and writes read marks.
 //! What lies beside the file decides instead (SQLite 3.54, `os_unix.c` and `wal.c`):
-//! - no `-wal`: `immutable=1`; [`Opened::check`] tells afterwards whether the file stayed as it was;
+//! - no `-wal`: `immutable=1`; [`Opened::check`] tells afterwards whether the file changed;
 //! - `-wal` and `-shm`: `readonly_shm=1` joins a living application's snapshot, or reads a crashed
 //!   one's WAL through an index in memory;
 //! - `-wal` alone: VFS `unix-none` with `locking_mode=EXCLUSIVE` keeps the index in memory; a probe

@@ -178,10 +178,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn maps() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let map = prop::collection::hash_set(any::<u8>(), 0..5);
+        prop::collection::vec(map.prop_map(|map| map.into_iter().collect()), 0..6)
+    }
+
     proptest! {
         #[test]
-        fn orders_come_back(maps in prop::collection::vec(prop::collection::hash_set(any::<u8>(), 0..5), 0..6)) {
-            let maps: Vec<Vec<u8>> = maps.into_iter().map(|m| m.into_iter().collect()).collect();
+        fn orders_come_back(maps in maps()) {
             let mut log = OrderLog::default();
             for map in &maps {
                 let slot = log.open();

@@ -292,7 +292,8 @@ fn promote(connection: &Connection, unit: &UnitId) -> Result<(), Not> {
         ),
         (
             (ACTIVE.writes, STAGED.writes),
-            "thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value",
+            "thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, \
+             value",
             "thread_id, checkpoint_ns, checkpoint_id, task_id, idx",
         ),
         (

@@ -93,7 +93,7 @@ pub(super) fn held(
     Ok(found)
 }
 
-/// Says cheaply whether there is a row; most of the time, on its way into a new file, there is none.
+/// Says cheaply whether there is a row; in a copy there mostly is none.
 fn is_there(
     connection: &Connection,
     place: &Place,

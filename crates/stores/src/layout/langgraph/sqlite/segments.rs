@@ -58,7 +58,7 @@ pub(super) fn segments(
     Ok(between(by, &bounds, total))
 }
 
-/// Cuts samples in order into `want` shares of like weight; returns where each but the first begins.
+/// Cuts samples in order into `want` shares of like weight; returns where all but the first begin.
 fn cuts<T: Clone + PartialEq>(samples: &[(T, u64)], want: usize) -> Vec<T> {
     let total: u64 = samples.iter().map(|(_, bytes)| bytes).sum();
     let share = (total / want.max(1) as u64).max(1);
