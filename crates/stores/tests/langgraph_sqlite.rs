@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
-use langgraph_sqlite_help::{Db, example, law, packed, records, store, text};
+use langgraph_sqlite_help::{Db, example, frames, law, packed, records, store, text};
 use proptest::prelude::*;
 use restow_model::{Body, Dialect, Key, KeyPart, Map, Record, UnitId};
 use restow_store::conformance::Fixture;
@@ -56,6 +56,49 @@ async fn every_row_of_the_examples_comes_back() {
         let residue: usize = records.iter().flat_map(|r| &r.residue).map(|r| r.bytes.len()).sum();
         assert!(residue < records.len() * 16, "{name}: {residue} bytes of residue");
     }
+}
+
+#[tokio::test]
+async fn altered_rows_are_damaged_or_come_back_as_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (from, to) = (folder.path().join("altered.db"), folder.path().join("copy.db"));
+    std::fs::copy(example("agent.sqlite"), &from).expect("a copy");
+    let connection = Connection::open(&from).expect("the file");
+    let mut ids = connection.prepare("SELECT rowid, checkpoint FROM checkpoints").expect("rows");
+    let rows = ids.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+    let rows: Vec<(i64, Vec<u8>)> = rows.map(|row| row.expect("a row")).collect();
+    for (rowid, mut blob) in rows {
+        // Places spread over the whole checkpoint, its head and its tail.
+        let at = (rowid as usize * 7919) % blob.len();
+        blob[at] ^= 1 << (rowid % 8);
+        let sql = "UPDATE checkpoints SET checkpoint = ?1 WHERE rowid = ?2";
+        connection.execute(sql, rusqlite::params![blob, rowid]).expect("an update");
+    }
+    drop(ids);
+    drop(connection);
+    let source = LangGraphSqlite::source(&from).expect("a source");
+    let (mut unit, mut sound, mut damaged) = (None, Vec::new(), 0);
+    for frame in frames(&source, Enumeration::Units).await {
+        match frame {
+            Frame::Begin { unit: begun, .. } => unit = Some(begun),
+            Frame::Record(record) => {
+                sound.push((unit.clone().expect("a unit"), Dialect::Python, record));
+            }
+            Frame::Damaged { unit, .. } => {
+                assert!(unit.is_some());
+                damaged += 1;
+            }
+            Frame::End { .. } | Frame::Mark(_) => {}
+        }
+    }
+    assert_eq!(sound.len() + damaged, 271 + 785);
+    assert!((5..250).contains(&damaged), "{damaged} are damaged");
+    drop(store(&to, &sound).await);
+    let before = langgraph_sqlite_help::rows(&from, "checkpoints");
+    let after = langgraph_sqlite_help::rows(&to, "checkpoints");
+    assert_eq!(after.len(), 271 - damaged);
+    assert!(after.iter().all(|row| before.binary_search(row).is_ok()));
+    assert_eq!(records(&to).await, sound);
 }
 
 #[tokio::test]

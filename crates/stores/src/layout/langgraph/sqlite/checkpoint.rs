@@ -185,7 +185,8 @@ fn packed_again(
     head: &restow_model::Map,
     channels: &restow_model::Map,
 ) -> Result<packed::Splice, &'static str> {
-    if let Some(splice) = &difference.blob {
+    // One that names no values, or others' values, is nobody's residue.
+    if let Some(splice) = difference.blob.as_ref().filter(|s| s.names(channels).is_some()) {
         return Ok(splice.clone());
     }
     let mut orders = Orders::new(&difference.blob_order);

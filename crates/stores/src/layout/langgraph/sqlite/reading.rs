@@ -116,16 +116,19 @@ impl<'c> Reading<'c> {
         let columns = match table {
             Table::Checkpoints => {
                 "checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, metadata,
-                 typeof(checkpoint), octet_length(checkpoint), checkpoint"
+                 typeof(checkpoint), octet_length(checkpoint),
+                 CASE WHEN octet_length(checkpoint) <= 1048576 THEN checkpoint END"
             }
             Table::Unit => "key, body, items",
             Table::Writes if self.has_path => {
                 "checkpoint_ns, checkpoint_id, task_id, idx, channel, type, task_path,
-                 typeof(value), octet_length(value), value"
+                 typeof(value), octet_length(value),
+                 CASE WHEN octet_length(value) <= 1048576 THEN value END"
             }
             Table::Writes => {
                 "checkpoint_ns, checkpoint_id, task_id, idx, channel, type, '',
-                 typeof(value), octet_length(value), value"
+                 typeof(value), octet_length(value),
+                 CASE WHEN octet_length(value) <= 1048576 THEN value END"
             }
         };
         format!("SELECT rowid, thread_id, {columns} FROM {} {rest}", self.name(table))
