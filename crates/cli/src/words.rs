@@ -5,7 +5,7 @@ pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -60,7 +60,7 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     };
     let number: f64 = number.parse().map_err(|_| format!("`{text}` is not a number of bytes"))?;
     match number * factor {
-        n if n >= 1.0 && n < 1e18 => Ok(n as u64),
+        n if (1.0..1e18).contains(&n) => Ok(n as u64),
         _ => Err(format!("`{text}` is out of range")),
     }
 }

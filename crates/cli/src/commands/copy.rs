@@ -38,7 +38,7 @@ pub(super) async fn run(args: &Copy, clock: Arc<dyn Clock>, out: &Out) -> Result
     if scratch.is_none() {
         out.line(format!("{from}\n  → {to}"));
     } else {
-        out.line(format!("{from}\n  → {} (not there yet)", target_at));
+        out.line(format!("{from}\n  → {target_at} (not there yet)"));
     }
     stop_on_interrupt(options.stop.clone());
     let reading: Arc<dyn Store> = match args.max_rate {

@@ -12,9 +12,9 @@ use std::ops::Range;
 
 use restow_model::{Digest, Value};
 
-use super::part::{Codec, Elements, PART_BYTES_TARGET};
+use super::part::{Elements, PART_BYTES_TARGET};
 use super::pointer::{self, DEPTH_MAX, Piece};
-use super::{Part, Pointer, Torn, cut};
+use super::{Pointer, cut};
 
 /// A piece below this size is spelled in the pointer.
 const LITERAL_BYTES_MAX: usize = 40;
@@ -35,12 +35,14 @@ const EARLIER_VALUE_BYTES_MAX: usize = 512 << 10;
 pub struct Log {
     next: u64,
     open: Open,
-    full: Vec<Open>,
     known: Recent<[u8; 16], u64>,
     pointers: Recent<Digest, Pointer>,
     earlier: HashMap<u64, Earlier>,
     earlier_bytes: usize,
 }
+
+/// Elements by number, each with its place in a value.
+type Placed = Vec<(u64, Range<usize>)>;
 
 /// The elements behind the last closed part.
 #[derive(Debug, Default)]
@@ -50,11 +52,20 @@ struct Open {
     bytes: Vec<u8>,
 }
 
+/// Where a log puts runs of elements that are complete.
+pub trait Sink {
+    /// Why it cannot take one.
+    type Error;
+
+    /// Takes a run: the number of its first element, the length of each, their bytes.
+    fn take(&mut self, first: u64, lens: &[u32], bytes: &[u8]) -> Result<(), Self::Error>;
+}
+
 /// A value that stood in the same place before, to compare with instead of hashing.
 #[derive(Debug, Default)]
 struct Earlier {
     bytes: Vec<u8>,
-    elements: Vec<(u64, Range<usize>)>,
+    elements: Placed,
 }
 
 impl Log {
@@ -63,7 +74,6 @@ impl Log {
         Self {
             next,
             open: Open { first: next, ..Open::default() },
-            full: Vec::new(),
             known: Recent::new(REMEMBERED_MAX),
             pointers: Recent::new(POINTERS_MAX),
             earlier: HashMap::new(),
@@ -91,14 +101,21 @@ impl Log {
     }
 
     /// Adds a value; `place` tells values apart that are not successors of each other.
-    pub fn put(&mut self, value: &Value, place: u64) -> Pointer {
+    ///
+    /// When the sink fails, the log is not what is stored any more and has to be dropped.
+    pub fn put<S: Sink>(
+        &mut self,
+        value: &Value,
+        place: u64,
+        sink: &mut S,
+    ) -> Result<Pointer, S::Error> {
         if let Some(pointer) = self.pointers.get(&value.name.digest) {
-            return pointer;
+            return Ok(pointer);
         }
         let mut earlier = self.earlier.remove(&place).unwrap_or_default();
         self.earlier_bytes -= earlier.bytes.len();
-        let (pointer, elements) = self.pieces(value, &earlier);
-        let pointer = self.shorten(pointer);
+        let (pointer, elements) = self.pieces(value, &earlier, sink)?;
+        let pointer = self.shorten(pointer, sink)?;
         let len = value.bytes.len();
         if !elements.is_empty() && len <= EARLIER_VALUE_BYTES_MAX {
             if self.earlier_bytes + len > EARLIER_BYTES_MAX {
@@ -112,18 +129,24 @@ impl Log {
             self.earlier.insert(place, earlier);
         }
         self.pointers.insert(value.name.digest, pointer.clone());
-        pointer
+        Ok(pointer)
     }
 
-    /// Returns the parts that were completed since the last call, and the open one as it stands:
-    /// it stays open, and is returned again, longer, when it has grown.
-    pub fn parts(&mut self, codec: &mut Codec) -> Result<Vec<Part>, Torn> {
-        let full = std::mem::take(&mut self.full);
-        let open = (!self.open.lens.is_empty()).then_some(&self.open);
-        full.iter().chain(open).map(|o| Part::seal(o.first, &o.lens, &o.bytes, codec)).collect()
+    /// Hands out the open run as it stands: it stays open, and comes again, longer, when it has
+    /// grown.
+    pub fn flush<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
+        match self.open.lens.is_empty() {
+            true => Ok(()),
+            false => sink.take(self.open.first, &self.open.lens, &self.open.bytes),
+        }
     }
 
-    fn pieces(&mut self, value: &Value, earlier: &Earlier) -> (Pointer, Vec<(u64, Range<usize>)>) {
+    fn pieces<S: Sink>(
+        &mut self,
+        value: &Value,
+        earlier: &Earlier,
+        sink: &mut S,
+    ) -> Result<(Pointer, Placed), S::Error> {
         let mut pointer = Pointer::default();
         let mut elements = Vec::new();
         let mut likely = 0;
@@ -145,7 +168,7 @@ impl Log {
                     number
                 }
                 None => {
-                    let number = self.element(bytes);
+                    let number = self.element(bytes, sink)?;
                     let ahead = earlier.elements.iter().skip(likely).take(64);
                     let step = ahead.take_while(|(n, _)| *n != number).count();
                     likely += if step < 64 { step + 1 } else { 1 };
@@ -155,29 +178,35 @@ impl Log {
             pointer.push(Piece::Run { first: number, count: 1 });
             elements.push((number, range));
         }
-        (pointer, elements)
+        Ok((pointer, elements))
     }
 
     /// Returns the number of an element, appending it where it is not known.
-    fn element(&mut self, bytes: &[u8]) -> u64 {
+    fn element<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) -> Result<u64, S::Error> {
         let name = name(bytes);
         if let Some(number) = self.known.get(&name) {
-            return number;
+            return Ok(number);
         }
         if !self.open.lens.is_empty() && self.open.bytes.len() + bytes.len() > PART_BYTES_TARGET {
-            let open = Open { first: self.next, ..Open::default() };
-            self.full.push(std::mem::replace(&mut self.open, open));
+            self.flush(sink)?;
+            self.open.first = self.next;
+            self.open.lens.clear();
+            self.open.bytes.clear();
         }
         let number = self.next;
         self.open.lens.push(bytes.len() as u32);
         self.open.bytes.extend_from_slice(bytes);
         self.next += 1;
         self.known.insert(name, number);
-        number
+        Ok(number)
     }
 
     /// Moves the pieces of a long pointer into elements, level by level.
-    fn shorten(&mut self, mut pointer: Pointer) -> Pointer {
+    fn shorten<S: Sink>(
+        &mut self,
+        mut pointer: Pointer,
+        sink: &mut S,
+    ) -> Result<Pointer, S::Error> {
         let mut encoded = Vec::new();
         while pointer.depth < DEPTH_MAX {
             encoded.clear();
@@ -188,12 +217,12 @@ impl Log {
             let mut above = Pointer { depth: pointer.depth + 1, pieces: Vec::new() };
             for group in groups(&pointer.pieces) {
                 pointer::encode_group(group, &mut encoded);
-                let first = self.element(&encoded);
+                let first = self.element(&encoded, sink)?;
                 above.push(Piece::Run { first, count: 1 });
             }
             pointer = above;
         }
-        pointer
+        Ok(pointer)
     }
 }
 

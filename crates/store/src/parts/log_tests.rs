@@ -5,11 +5,22 @@ use proptest::prelude::*;
 use restow_model::{Form, ValueRef};
 
 use super::*;
-use crate::parts::{Fetch, Joiner};
+use crate::parts::part::Codec;
+use crate::parts::{Fetch, Joiner, Part, Torn};
 
 /// The parts that a log gave out, by number.
 #[derive(Default)]
 struct Shelf(Vec<Part>);
+
+impl Sink for Shelf {
+    type Error = Torn;
+
+    fn take(&mut self, first: u64, lens: &[u32], bytes: &[u8]) -> Result<(), Torn> {
+        self.0.retain(|part| part.first != first);
+        self.0.push(Part::seal(first, lens, bytes, &mut codec())?);
+        Ok(())
+    }
+}
 
 impl Fetch for Shelf {
     fn part_with(&mut self, element: u64) -> Result<Option<Part>, Torn> {
@@ -43,29 +54,30 @@ fn message(n: usize) -> String {
 
 struct Run {
     log: Log,
+    shelf: Shelf,
     stored: Vec<(Pointer, ValueRef)>,
     pointer_bytes_max: usize,
 }
 
 impl Run {
     fn new() -> Self {
-        Self { log: Log::new(0), stored: Vec::new(), pointer_bytes_max: 0 }
+        Self { log: Log::new(0), shelf: Shelf::default(), stored: Vec::new(), pointer_bytes_max: 0 }
     }
 
     fn put(&mut self, value: &Value) {
-        let pointer = self.log.put(value, 0);
+        let pointer = self.log.put(value, 0, &mut self.shelf).expect("stored");
         self.pointer_bytes_max = self.pointer_bytes_max.max(pointer.to_bytes().len());
         self.stored.push((pointer, value.name));
     }
 
     /// Joins every value again and returns the raw bytes of all elements.
     fn check(mut self) -> u64 {
-        let mut shelf = Shelf(self.log.parts(&mut codec()).expect("sealed"));
+        self.log.flush(&mut self.shelf).expect("sealed");
         let mut joiner = Joiner::new().expect("a joiner");
         for (pointer, name) in &self.stored {
-            joiner.join(pointer, name, &mut shelf).expect("the value, whole");
+            joiner.join(pointer, name, &mut self.shelf).expect("the value, whole");
         }
-        shelf.0.iter().map(|p| p.raw_len as u64).sum()
+        self.shelf.0.iter().map(|p| p.raw_len as u64).sum()
     }
 }
 
@@ -133,8 +145,10 @@ fn a_list_that_doubles_does_not_double_its_pointer() {
 fn a_reopened_log_points_at_what_it_learned() {
     let items: Vec<_> = (0..20).map(message).collect();
     let mut log = Log::new(0);
-    log.put(&list(&items), 0);
-    let tail = log.parts(&mut codec()).expect("sealed").pop().expect("a part");
+    let mut shelf = Shelf::default();
+    log.put(&list(&items), 0, &mut shelf).expect("stored");
+    log.flush(&mut shelf).expect("sealed");
+    let tail = shelf.0.pop().expect("a part");
     let opened = tail.open(&mut codec()).expect("opened");
 
     let mut again = Log::new(log.next());
@@ -142,9 +156,10 @@ fn a_reopened_log_points_at_what_it_learned() {
     again.reopen(&opened);
     let more: Vec<_> = (0..21).map(message).collect();
     let value = list(&more);
-    let pointer = again.put(&value, 0);
+    let pointer = again.put(&value, 0, &mut shelf).expect("stored");
     assert_eq!(again.next(), log.next() + 1);
-    let grown = again.parts(&mut codec()).expect("sealed").pop().expect("a part");
+    again.flush(&mut shelf).expect("sealed");
+    let grown = shelf.0.pop().expect("a part");
     assert_eq!((grown.first, grown.count), (tail.first, tail.count + 1));
     let mut joiner = Joiner::new().expect("a joiner");
     let joined = joiner.join(&pointer, &value.name, &mut Shelf(vec![grown])).expect("joined");
@@ -166,7 +181,8 @@ proptest! {
             run.put(&Value::new(form, Bytes::copy_from_slice(bytes)));
         }
         let stored = run.stored.clone();
-        let mut shelf = Shelf(run.log.parts(&mut codec()).expect("sealed"));
+        run.log.flush(&mut run.shelf).expect("sealed");
+        let mut shelf = Shelf(run.shelf.0.clone());
         run.check();
         if let Some(part) = shelf.0.first_mut() {
             let at = at % part.stored.len();

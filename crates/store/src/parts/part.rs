@@ -69,6 +69,8 @@ impl Elements {
 /// Compresses and expands; keeps zstd's working memory from one part to the next.
 pub struct Codec {
     pack: zstd::bulk::Compressor<'static>,
+    /// Where packed bytes are made before they are copied in their true size.
+    packed: Vec<u8>,
     unpack: zstd::bulk::Decompressor<'static>,
 }
 
@@ -84,13 +86,18 @@ impl Codec {
         let broken = |e: std::io::Error| Torn::Unreadable(e.to_string());
         Ok(Self {
             pack: zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(broken)?,
+            packed: Vec::new(),
             unpack: zstd::bulk::Decompressor::new().map_err(broken)?,
         })
     }
 
     /// Compresses raw bytes.
     pub fn pack(&mut self, raw: &[u8]) -> Result<Vec<u8>, Torn> {
-        self.pack.compress(raw).map_err(|e| Torn::Unreadable(e.to_string()))
+        self.packed.clear();
+        self.packed.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        let made = self.pack.compress_to_buffer(raw, &mut self.packed);
+        made.map_err(|e| Torn::Unreadable(e.to_string()))?;
+        Ok(self.packed.to_vec())
     }
 
     /// Expands to exactly `raw_len` bytes of the name given, or says what is wrong.

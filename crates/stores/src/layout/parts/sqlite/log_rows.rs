@@ -2,7 +2,7 @@
 
 use restow_model::Digest;
 use restow_store::parts::part::Codec;
-use restow_store::parts::{Fetch, Log, Part, Torn};
+use restow_store::parts::{Fetch, Log, Part, Sink, Torn};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::damage::Damage;
@@ -57,30 +57,33 @@ pub(super) fn load(
     Ok(log)
 }
 
-/// Saves the parts that the log completed, and the open one as it stands.
-pub(super) fn save(
-    connection: &Connection,
-    unit_no: i64,
-    log: &mut Log,
-    codec: &mut Codec,
-) -> Result<(), Damage> {
-    let parts = log.parts(codec)?;
-    let sql = "INSERT INTO restow_part (unit_no, first, count, raw_len, digest, data) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (unit_no, first) DO UPDATE SET \
-               count = excluded.count, raw_len = excluded.raw_len, digest = excluded.digest, \
-               data = excluded.data WHERE digest <> excluded.digest";
-    let mut statement = connection.prepare_cached(sql)?;
-    for part in parts {
-        statement.execute(params![
-            unit_no,
+/// Takes runs of elements of one unit as parts, each written as soon as it is complete.
+pub(super) struct PartSink<'c> {
+    pub(super) connection: &'c Connection,
+    pub(super) unit_no: i64,
+    pub(super) codec: &'c mut Codec,
+}
+
+impl Sink for PartSink<'_> {
+    type Error = Damage;
+
+    fn take(&mut self, first: u64, lens: &[u32], bytes: &[u8]) -> Result<(), Damage> {
+        let part = Part::seal(first, lens, bytes, self.codec)?;
+        let sql = "INSERT INTO restow_part (unit_no, first, count, raw_len, digest, data) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (unit_no, first) DO UPDATE SET \
+                   count = excluded.count, raw_len = excluded.raw_len, \
+                   digest = excluded.digest, data = excluded.data \
+                   WHERE digest <> excluded.digest";
+        self.connection.prepare_cached(sql)?.execute(params![
+            self.unit_no,
             part.first as i64,
             part.count as i64,
             part.raw_len as i64,
             &part.name.as_bytes()[..],
             part.stored,
         ])?;
+        Ok(())
     }
-    Ok(())
 }
 
 /// The parts of one unit, as a joiner fetches them.

@@ -15,6 +15,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::damage::Damage;
 use super::edit::PageEditor;
+use super::log_rows::PartSink;
 use super::unit::{self, UnitRow};
 use super::{APPLY_BYTES_MAX, log_rows};
 use crate::engine::sqlite::Database;
@@ -26,7 +27,8 @@ const LOGS_MAX: usize = 4;
 /// What a writer keeps between applies: the logs of units that are being staged or written to.
 #[derive(Debug)]
 pub(super) struct Writer {
-    codec: Codec,
+    pages: Codec,
+    parts: Codec,
     /// Logs by unit number, with the version of the row that they belong to.
     logs: HashMap<i64, (i64, Log)>,
 }
@@ -34,7 +36,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Makes a writer that keeps nothing yet.
     pub(super) fn new() -> Result<Self, Torn> {
-        Ok(Self { codec: Codec::new()?, logs: HashMap::new() })
+        Ok(Self { pages: Codec::new()?, parts: Codec::new()?, logs: HashMap::new() })
     }
 }
 
@@ -248,13 +250,13 @@ fn write_records(
     mut row: UnitRow,
     ops: &UnitOps,
 ) -> Result<(UnitRow, Vec<RecordOutcome>), Stop> {
-    let codec = &mut writer.codec;
     let held = writer.logs.remove(&row.unit_no).filter(|(version, _)| *version == row.version);
     let mut log = match held {
         Some((_, log)) => log,
-        None => log_rows::load(tx, row.unit_no, row.next, codec)?,
+        None => log_rows::load(tx, row.unit_no, row.next, &mut writer.parts)?,
     };
-    let mut pages = PageEditor::new(tx, row.unit_no, row.digest, codec);
+    let mut pages = PageEditor::new(tx, row.unit_no, row.digest, &mut writer.pages);
+    let mut sink = PartSink { connection: tx, unit_no: row.unit_no, codec: &mut writer.parts };
     let mut outcomes = Vec::with_capacity(ops.ops.len());
     for op in ops.ops.iter() {
         match op {
@@ -272,7 +274,7 @@ fn write_records(
                 expected(&mut pages, &record.key, *expect)?;
                 let digest = record.digest();
                 row.newest = row.newest.max(newest(&record.key));
-                let replaced = pages.put(entry(record, &mut log)?)?;
+                let replaced = pages.put(entry(record, &mut log, &mut sink)?)?;
                 outcomes.push(match replaced {
                     None => RecordOutcome::Inserted,
                     Some(old) if old == digest => RecordOutcome::Kept,
@@ -283,7 +285,7 @@ fn write_records(
     }
     pages.finish()?;
     row.digest = pages.digest;
-    log_rows::save(tx, row.unit_no, &mut log, codec)?;
+    log.flush(&mut sink)?;
     row.next = log.next();
     row.version += 1;
     row.op_id = ops.op_id.or(row.op_id);
@@ -312,7 +314,7 @@ fn expected(pages: &mut PageEditor<'_>, key: &Key, expect: Expect) -> Result<(),
 }
 
 /// Turns a record into an entry, its values going to the log.
-fn entry(record: &Record, log: &mut Log) -> Result<Entry, Stop> {
+fn entry(record: &Record, log: &mut Log, sink: &mut PartSink<'_>) -> Result<Entry, Stop> {
     let mut body = Vec::with_capacity(1024);
     canonical::encode(&record.body, &mut body);
     let names = value_names(&record.body);
@@ -324,7 +326,7 @@ fn entry(record: &Record, log: &mut Log) -> Result<Entry, Stop> {
             let error = Error::new(ErrorKind::Invalid, "write units", message);
             Stop::Outcome(UnitOutcome::Failed(error.with("record", record.key.to_string())))
         })?;
-        pointers.push((value.form, log.put(value, place).to_bytes()));
+        pointers.push((value.form, log.put(value, place, sink)?.to_bytes()));
         place = place.wrapping_add(1);
     }
     let residue = record.residue.clone();
