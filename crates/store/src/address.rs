@@ -21,15 +21,27 @@ impl Address {
         if text.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "parse an address", "the address is empty"));
         }
-        let bare = Self { layout: None, engine: None, place: text.into() };
-        let Some((scheme, place)) = text.split_once(':') else { return Ok(bare) };
-        let Some((layout, engine)) = scheme.split_once('+') else { return Ok(bare) };
-        if !is_word(layout) || !is_word(engine) {
-            return Ok(bare);
-        }
+        let wrong = |message| {
+            let error = Error::new(ErrorKind::Invalid, "parse an address", message);
+            Err(error.with("address", Self::mask(text)))
+        };
+        let words = text.split_once(':').and_then(|(scheme, place)| {
+            let (layout, engine) = scheme.split_once('+')?;
+            (is_word(layout) && is_word(engine)).then_some((layout, engine, place))
+        });
+        let Some((layout, engine, place)) = words else {
+            if text.contains("://") {
+                // Taken for a path, its password would be shown.
+                return wrong("an address begins with <layout>+<engine>: in lower case");
+            }
+            return Ok(Self { layout: None, engine: None, place: text.into() });
+        };
         if place.is_empty() {
-            let error = Error::new(ErrorKind::Invalid, "parse an address", "the place is missing");
-            return Err(error.with("address", text));
+            return wrong("the place is missing");
+        }
+        let host = place.strip_prefix("//").and_then(|rest| rest.split('/').next());
+        if engine == "sqlite" && host.is_some_and(|host| host.contains('@')) {
+            return wrong("a file has no user and no host; write its path behind the colon");
         }
         let (layout, engine) = (Some(layout.into()), Some(engine.into()));
         Ok(Self { layout, engine, place: place.into() })
@@ -37,16 +49,21 @@ impl Address {
 
     /// Returns the place with any password masked.
     pub fn masked_place(&self) -> String {
-        let Some(rest) = self.place.strip_prefix("//") else { return self.place.to_string() };
-        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let host = match host.rsplit_once('@') {
-            Some((user, host)) => {
-                let (user, secret) = user.split_once(':').map_or((user, ""), |(u, _)| (u, ":***"));
-                format!("{user}{secret}@{host}")
-            }
-            None => host.to_string(),
-        };
-        format!("//{host}{}", mask_query(path))
+        match self.place.starts_with("//") {
+            true => Self::mask(&self.place),
+            false => self.place.to_string(),
+        }
+    }
+
+    /// Masks any password in a text that may hold an address, such as an argument.
+    pub fn mask(text: &str) -> String {
+        let Some((scheme, rest)) = text.split_once("//") else { return text.to_string() };
+        // A password may hold what should have been escaped: up to the last `@` all is secret.
+        let path = rest.find('?').unwrap_or(rest.len());
+        let at = rest[..path].rfind('@').or_else(|| rest.rfind('@'));
+        let (user, host) = rest.split_at(at.unwrap_or(0));
+        let (user, secret) = user.split_once(':').map_or((user, ""), |(user, _)| (user, ":***"));
+        format!("{scheme}//{user}{secret}{}", mask_query(host))
     }
 }
 
@@ -103,9 +120,12 @@ mod tests {
             let address = Address::parse(bare).expect("a bare path");
             assert_eq!((address.layout, &*address.place), (None, bare));
         }
-        for bad in ["", "parts+sqlite:"] {
-            assert!(Address::parse(bad).is_err(), "{bad}");
+        let server = "postgres://me:hunter2@host/db";
+        for bad in ["", "parts+sqlite:", server, "A+b://x", "parts+sqlite://me:hunter2@host/db"] {
+            let error = Address::parse(bad).expect_err(bad).to_string();
+            assert!(!error.contains("hunter2"), "{error}");
         }
+        assert!(Address::parse("parts+sqlite:///var/a.restow").is_ok());
     }
 
     #[test]
@@ -116,5 +136,13 @@ mod tests {
         assert!(!shown.contains("hunter2"), "{shown}");
         let masked = "langgraph+postgres://me:***@host:5432/db?sslpassword=***&port=1";
         assert_eq!(address.to_string(), masked);
+        for (text, masked) in [
+            ("x://me:hun/ter2@host/db", "x://me:***@host/db"),
+            ("x://me:hunt?er2@host/db", "x://me:***@host/db"),
+            ("x://host:5432/db?token=hunter2", "x://host:5432/db?token=***"),
+            ("a path", "a path"),
+        ] {
+            assert_eq!(Address::mask(text), masked);
+        }
     }
 }
