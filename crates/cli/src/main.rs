@@ -37,9 +37,27 @@ fn main() -> ExitCode {
 
 /// Shows what clap has to say: help and version on standard output, mistakes on standard error.
 fn usage(error: &clap::Error) -> ExitCode {
-    // A closed pipe while showing help is nobody's failure.
-    let _ = error.print();
+    let text = error.render().to_string();
+    let masked = masked(&text, std::env::args_os());
+    if masked == text {
+        // A closed pipe while showing help is nobody's failure.
+        let _ = error.print();
+    } else {
+        Out::new(false).note(masked.trim_end());
+    }
     if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() }
+}
+
+/// Masks what is secret in arguments, where a text repeats them.
+fn masked(text: &str, args: impl Iterator<Item = std::ffi::OsString>) -> String {
+    args.fold(text.to_string(), |text, arg| {
+        let arg = arg.to_string_lossy();
+        let value = arg.split_once('=').map_or("", |(_, value)| value);
+        [&*arg, value]
+            .iter()
+            .filter(|part| part.contains("//"))
+            .fold(text, |text, part| text.replace(part, &restow::Address::mask(part)))
+    })
 }
 
 fn run(args: Args, out: &Out) -> restow::Result<Exit> {

@@ -46,7 +46,11 @@ impl Out {
         let mut causes = Vec::new();
         let mut cause = std::error::Error::source(error);
         while let Some(next) = cause {
-            causes.push(next.to_string());
+            let text = next.to_string();
+            // SQLite's errors say the same again, with a code in front.
+            if !causes.last().is_some_and(|last: &String| text.ends_with(&**last)) {
+                causes.push(text);
+            }
             cause = next.source();
         }
         if self.json {

@@ -51,30 +51,30 @@ fn print(
     }
     let total = found.total();
     if let Some(size) = size {
-        out.line(format!("file       {}", bytes(size)));
+        out.line(format!("file        {}", bytes(size)));
     }
     out.line(format!(
-        "content    {} of values, {} of everything else",
+        "content     {} of values, {} of everything else",
         bytes(total.value_bytes),
         bytes(total.body_bytes + found.residue_bytes),
     ));
     out.line(format!(
-        "repeated   about {:.1} % of the values, inside their threads (an estimate)",
+        "repeated    about {:.1} % of the values, inside their threads (an estimate)",
         found.repeated_share() * 100.0
     ));
     if let Some(parts) = found.parts_bytes_estimate {
         let ratio = size.map_or_else(String::new, |size| {
             format!(", 1/{:.0} of the file", size as f64 / parts.max(1) as f64)
         });
-        out.line(format!("as parts   about {}{ratio} (an estimate)", bytes(parts)));
+        out.line(format!("as parts    about {}{ratio} (an estimate)", bytes(parts)));
     }
     out.line(format!(
-        "DynamoDB   {} above its item limit of 409,600 bytes",
+        "DynamoDB    {} above its item limit of 409,600 bytes",
         counted(found.oversized, "record is", "records are"),
     ));
     large("largest", &found.largest, out);
     if found.damaged > 0 {
-        out.line(format!("damaged    {}", counted(found.damaged, "place", "places")));
+        out.line(format!("damaged     {}", counted(found.damaged, "place", "places")));
         for (unit, place) in &found.damage {
             let unit = unit.as_ref().map_or_else(String::new, |unit| format!("{unit}: "));
             out.line(format!("  {unit}{place}"));
@@ -118,11 +118,11 @@ fn tables(described: &Description, out: &Out) {
         ("writes", described.writes, described.write_bytes),
     ];
     for (table, rows, size) in tables {
-        out.line(format!("{table:<11}{}, {}", counted(rows, "row", "rows"), bytes(size)));
+        out.line(format!("{table:<12}{}, {}", counted(rows, "row", "rows"), bytes(size)));
     }
     if let Some(shape) = &described.shape {
         if !shape.has_path {
-            out.line("shape      without task_path, as langgraph-checkpoint-sqlite before 3.1.2");
+            out.line("shape       without task_path, as langgraph-checkpoint-sqlite before 3.1.2");
         }
         if !shape.store_tables.is_empty() {
             let names = shape.store_tables.join(", ");
@@ -133,7 +133,7 @@ fn tables(described: &Description, out: &Out) {
     for (tag, rows) in odd {
         let tag = tag.as_deref().unwrap_or("no tag");
         out.line(format!(
-            "not opened {} tagged `{tag}`",
+            "not opened  {} tagged `{tag}`",
             counted(*rows, "checkpoint", "checkpoints")
         ));
     }

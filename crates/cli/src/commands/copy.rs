@@ -1,5 +1,6 @@
 //! `restow copy`: one store into another, every record checked.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,13 +109,27 @@ fn options(args: &Copy) -> Result<CopyOptions> {
 fn refuse_same_file(source: &Address, target: &Address) -> Result<()> {
     let file = |address| restow::file_of(address).and_then(|path| path.canonicalize().ok());
     match (file(source), file(target)) {
-        (Some(a), Some(b)) if a == b => {
+        (Some(a), Some(b)) if a == b || is_linked(&a, &b) => {
             let message = "source and target are one file; name another target";
             let error = Error::new(ErrorKind::Refused, "copy", message);
             Err(error.with("file", a.display().to_string()))
         }
         _ => Ok(()),
     }
+}
+
+/// Says whether two names are hard links to one file.
+#[cfg(unix)]
+fn is_linked(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let inode = |path: &Path| path.metadata().map(|about| (about.dev(), about.ino())).ok();
+    inode(a).is_some_and(|a| inode(b) == Some(a))
+}
+
+/// Says whether two names are hard links to one file; other systems do not tell.
+#[cfg(not(unix))]
+fn is_linked(_: &Path, _: &Path) -> bool {
+    false
 }
 
 fn refuse_unconfirmed(args: &Copy, target: &Address) -> Result<()> {
@@ -163,8 +178,10 @@ fn print(report: &CopyReport, time: Duration, out: &Out) {
     if let Some(swept) = &report.swept {
         super::verify::print(swept, out);
     }
-    if report.interrupted && report.planned.is_none() {
-        out.line("interrupted; run the same command again to go on from here");
+    match (report.interrupted, &report.planned) {
+        (true, None) => out.line("interrupted; run the same command again to go on from here"),
+        (true, Some(_)) => out.line("stopped before the end; the numbers are of a part"),
+        (false, _) => {}
     }
 }
 

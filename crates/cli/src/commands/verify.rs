@@ -50,11 +50,12 @@ pub(super) fn print(report: &SweepReport, out: &Out) {
         out.line("verified nothing: it was stopped before the end");
         return;
     }
-    if report.is_clean() {
-        out.line(format!("verified {records}: equal"));
-    } else {
-        out.line(format!("verified {records}: they differ"));
-    }
+    let found = match (report.is_clean(), report.excused) {
+        (true, 0) => "equal",
+        (true, _) => "equal but for what is named above",
+        (false, _) => "they differ",
+    };
+    out.line(format!("verified {records}: {found}"));
     for (what, n) in &report.counts {
         out.line(format!("  {:>9} {}", count(*n), what.word()));
     }
@@ -69,8 +70,8 @@ pub(super) fn print(report: &SweepReport, out: &Out) {
     if !report.is_clean() && report.is_sound() {
         out.line("the source moved on meanwhile; run the copy again to follow it");
     }
-    if report.excused > 0 {
-        out.line(format!("  {:>9} reported above already", count(report.excused)));
+    if !report.is_clean() && report.excused > 0 {
+        out.line(format!("  {:>9} named above already", count(report.excused)));
     }
 }
 
