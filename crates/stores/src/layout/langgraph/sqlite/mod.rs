@@ -51,7 +51,10 @@ enum File {
     /// It is only read.
     Source(Source),
     /// It is written, too; connections that wait for the next reader are kept.
-    Target(Database, Arc<Mutex<Vec<Connection>>>),
+    ///
+    /// Their order matters: only a connection that writes, closed last, folds the WAL back into
+    /// the file.
+    Target(Arc<Mutex<Vec<Connection>>>, Database),
 }
 
 /// A connection for one reader.
@@ -85,23 +88,27 @@ impl LangGraphSqlite {
     ///
     /// Blocks the thread. Refuses a file whose tables only look like LangGraph's.
     pub fn target(path: &Path, create: bool) -> Result<Self> {
+        let named = |e: Error| e.with("file", path.display().to_string());
+        // Looked at before it is opened to be written to: that alone would change another's file.
+        if std::fs::metadata(path).is_ok_and(|about| about.len() > 0) {
+            shape::recognise(Source::open(path)?.connect()?.connection()).map_err(named)?;
+        }
         let database = Database::open(path, create)?;
-        shape::recognise(&database.lock())
-            .map_err(|e| e.with("file", path.display().to_string()))?;
-        Ok(Self { info: info(path), file: File::Target(database, Arc::default()) })
+        shape::recognise(&database.lock()).map_err(named)?;
+        Ok(Self { info: info(path), file: File::Target(Arc::default(), database) })
     }
 
     fn path(&self) -> &Path {
         match &self.file {
             File::Source(source) => source.path(),
-            File::Target(database, _) => database.path(),
+            File::Target(_, database) => database.path(),
         }
     }
 
     fn reader(&self) -> Result<Reader> {
         match &self.file {
             File::Source(source) => Ok(Reader::Source(source.connect()?)),
-            File::Target(database, idle) => {
+            File::Target(idle, database) => {
                 let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let connection = kept.map_or_else(|| database.reader(), Ok)?;
                 connection.set_prepared_statement_cache_capacity(64);

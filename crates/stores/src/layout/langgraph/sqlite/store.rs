@@ -104,7 +104,7 @@ impl Store for LangGraphSqlite {
 impl LangGraphSqlite {
     fn database(&self, operation: &'static str) -> Result<&Database> {
         match &self.file {
-            File::Target(database, _) => Ok(database),
+            File::Target(_, database) => Ok(database),
             File::Source(source) => {
                 let message = "the file was opened to be read only";
                 let error = Error::new(ErrorKind::Refused, operation, message);
