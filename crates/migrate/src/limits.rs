@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A worker's batch: about so many bytes of records in memory.
-pub(crate) const BATCH_BYTES_MAX: usize = 4 << 20;
+pub(crate) const BATCH_BYTES_MAX: usize = 2 << 20;
 /// A worker's batch: so many units.
 pub(crate) const BATCH_UNITS_MAX: usize = 256;
 /// Shares of the source for each worker, so that none waits long for the last one.

@@ -100,11 +100,7 @@ const RESIDUE_DOMAIN: &str = "restow residue";
 static RECORD: OnceLock<blake3::Hasher> = OnceLock::new();
 static RESIDUE: OnceLock<blake3::Hasher> = OnceLock::new();
 
-fn digest_in_domain(
-    start: &OnceLock<blake3::Hasher>,
-    domain: &str,
-    pieces: &[&[u8]],
-) -> Digest {
+fn digest_in_domain(start: &OnceLock<blake3::Hasher>, domain: &str, pieces: &[&[u8]]) -> Digest {
     let start = start.get_or_init(|| {
         let mut hasher = blake3::Hasher::new_derive_key(domain);
         hasher.update(&[FORMAT]);

@@ -2,46 +2,67 @@
 //!
 //! Invariant: room is taken before a record is loaded and given back when the reader asks for the
 //! frame behind it, so that beside what the reader keeps, a stream holds at most its budget, or one
-//! record where that is larger.
+//! record where that is larger. Large records of all scans of the process pass one gate, so that
+//! many workers hold no more of them than one. Only scans pass it: a reader may hold a scan's record
+//! while it reads something else, and would wait for itself.
 
 use std::sync::Arc;
 
 use futures::stream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc};
 
 use crate::{Error, ErrorKind, Frame, Frames, Result};
 
 /// How many bytes of records a stream holds ahead of its reader.
-pub const AHEAD_BYTES_MAX: usize = 2 << 20;
+pub const AHEAD_BYTES_MAX: usize = 1 << 20;
+/// Records from this size on pass the gate.
+const LARGE_BYTES_MIN: usize = 1 << 20;
+/// How many bytes of large records the scans of the process hold, or one record where it is larger.
+const LARGE_BYTES_MAX: usize = 16 << 20;
 const UNIT: usize = 1 << 10;
 const FRAMES_MAX: usize = 512;
+
+static GATE: Semaphore = Semaphore::const_new(LARGE_BYTES_MAX / UNIT);
+
+/// What a stream is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It walks a share of a store; its large records pass the gate.
+    Scan,
+    /// It reads what was asked for by name.
+    Read,
+}
 
 /// The end into which a blocking reader puts frames.
 #[derive(Debug)]
 pub struct FrameSender {
-    frames: mpsc::Sender<(Result<Frame>, Option<OwnedSemaphorePermit>)>,
+    frames: mpsc::Sender<(Result<Frame>, Option<Room>)>,
     room: Arc<Semaphore>,
+    purpose: Purpose,
 }
 
 /// Room for one record.
 #[derive(Debug)]
-pub struct Room(OwnedSemaphorePermit);
+pub struct Room {
+    _stream: OwnedSemaphorePermit,
+    _gate: Option<SemaphorePermit<'static>>,
+}
 
 /// Nobody reads the stream any more; the producer may stop.
 #[derive(Debug)]
 pub struct Closed;
 
 /// Makes a channel; the stream ends when the sender is dropped.
-pub fn channel() -> (FrameSender, Frames) {
+pub fn channel(purpose: Purpose) -> (FrameSender, Frames) {
     let (send, receive) = mpsc::channel(FRAMES_MAX);
     let room = Arc::new(Semaphore::new(AHEAD_BYTES_MAX / UNIT));
     // The state keeps the room of the frame that was handed out last.
     let frames = stream::unfold((receive, None), |(mut receive, last)| async move {
         drop(last);
-        let (frame, room): (Result<Frame>, Option<OwnedSemaphorePermit>) = receive.recv().await?;
+        let (frame, room): (Result<Frame>, Option<Room>) = receive.recv().await?;
         Some((frame, (receive, room)))
     });
-    (FrameSender { frames: send, room }, Box::pin(frames))
+    (FrameSender { frames: send, room, purpose }, Box::pin(frames))
 }
 
 impl FrameSender {
@@ -49,20 +70,29 @@ impl FrameSender {
     ///
     /// Blocks the thread; only for threads that may block.
     pub fn reserve(&self, bytes: usize) -> Result<Room, Closed> {
-        let units = bytes.div_ceil(UNIT).clamp(1, AHEAD_BYTES_MAX / UNIT) as u32;
+        let units = |max: usize| bytes.div_ceil(UNIT).clamp(1, max / UNIT) as u32;
+        let is_large = self.purpose == Purpose::Scan && bytes >= LARGE_BYTES_MIN;
+        let room = async {
+            let stream = self.room.clone().acquire_many_owned(units(AHEAD_BYTES_MAX)).await.ok()?;
+            let gate = match is_large {
+                true => Some(GATE.acquire_many(units(LARGE_BYTES_MAX)).await.ok()?),
+                false => None,
+            };
+            Some(Room { _stream: stream, _gate: gate })
+        };
         let room = futures::executor::block_on(async {
             tokio::select! {
                 biased;
                 () = self.frames.closed() => None,
-                room = self.room.clone().acquire_many_owned(units) => room.ok(),
+                room = room => room,
             }
         });
-        room.map(Room).ok_or(Closed)
+        room.ok_or(Closed)
     }
 
     /// Sends a record into its room.
     pub fn record(&self, frame: Frame, room: Room) -> Result<(), Closed> {
-        self.frames.blocking_send((Ok(frame), Some(room.0))).map_err(|_| Closed)
+        self.frames.blocking_send((Ok(frame), Some(room))).map_err(|_| Closed)
     }
 
     /// Sends a frame that holds no record.
@@ -78,11 +108,11 @@ impl FrameSender {
 }
 
 /// Runs a producer on a thread that may block and returns what it sends.
-pub fn produce<F>(producer: F) -> Frames
+pub fn produce<F>(purpose: Purpose, producer: F) -> Frames
 where
     F: FnOnce(&FrameSender) -> Result<(), Stop> + Send + 'static,
 {
-    let (sender, frames) = channel();
+    let (sender, frames) = channel(purpose);
     tokio::task::spawn_blocking(move || match producer(&sender) {
         Ok(()) | Err(Stop::Closed) => {}
         Err(Stop::Error(error)) => sender.fail(error),

@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod batch;
+pub mod buffer;
 pub mod capabilities;
 pub mod clock;
 #[cfg(feature = "conformance")]

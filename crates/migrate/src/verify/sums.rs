@@ -86,7 +86,8 @@ pub(super) async fn sums(
     options: &VerifyOptions,
     progress: Arc<Progress>,
 ) -> Result<Sums> {
-    let jobs = options.jobs.max(1);
+    // Both stores are walked at once, so each has half of the workers.
+    let jobs = options.jobs.div_ceil(2).max(1);
     let segments = store.segments(jobs * 4, Enumeration::Storage).await?;
     let queue = Arc::new(Mutex::new(VecDeque::from(segments)));
     let mut workers = JoinSet::new();

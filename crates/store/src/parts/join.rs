@@ -8,6 +8,7 @@ use restow_model::{Digest, ValueRef};
 use super::part::{Codec, Elements};
 use super::pointer::{self, Piece};
 use super::{Part, Pointer, Torn};
+use crate::buffer::Buffer;
 
 /// How many bytes of opened parts a joiner keeps.
 const CACHE_BYTES_MAX: usize = 3 << 20;
@@ -54,49 +55,57 @@ impl Joiner {
         name: &ValueRef,
         parts: &mut dyn Fetch,
     ) -> Result<Bytes, Torn> {
-        let expected = usize::try_from(name.len).unwrap_or(usize::MAX);
         let torn = |found: usize| Torn::Value { expected: name.len, found: found as u64 };
         let mut pieces = std::borrow::Cow::Borrowed(&pointer.pieces);
         for _ in 0..pointer.depth {
             let mut spelled = Vec::new();
-            self.spell(&pieces, SPELLING_BYTES_MAX, &mut spelled, parts)?;
+            self.spell(&pieces, parts, &mut |bytes| {
+                spelled.extend_from_slice(bytes);
+                spelled.len() <= SPELLING_BYTES_MAX
+            })?;
             pieces = std::borrow::Cow::Owned(pointer::decode(&spelled)?);
         }
-        // The name's length is a claim until the bytes are there; do not allocate on its word.
-        let mut value = Vec::with_capacity(expected.min(32 << 20));
-        self.spell(&pieces, expected, &mut value, parts)?;
-        match value.len() == expected && Digest::of(&value) == name.digest {
-            true => Ok(value.into()),
-            false => Err(torn(value.len())),
+        let expected = usize::try_from(name.len).map_err(|_| torn(0))?;
+        let mut value = Buffer::zeroed(expected).map_err(|e| Torn::Unreadable(e.to_string()))?;
+        let mut len = 0;
+        self.spell(&pieces, parts, &mut |bytes| {
+            let place = value.get_mut(len..).and_then(|rest| rest.get_mut(..bytes.len()));
+            len += bytes.len();
+            place.map(|place| place.copy_from_slice(bytes)).is_some()
+        })?;
+        match len == expected && Digest::of(&value) == name.digest {
+            true => Ok(value.freeze()),
+            false => Err(torn(len)),
         }
     }
 
+    /// Hands out what pieces spell, run by run, until `put` has no more room.
     fn spell(
         &mut self,
         pieces: &[Piece],
-        limit: usize,
-        out: &mut Vec<u8>,
         parts: &mut dyn Fetch,
+        put: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<(), Torn> {
-        let over = |found: usize| Torn::Value { expected: limit as u64, found: found as u64 };
         for piece in pieces {
             match piece {
-                Piece::Literal(bytes) => out.extend_from_slice(bytes),
+                Piece::Literal(bytes) => {
+                    if !put(bytes) {
+                        return Ok(());
+                    }
+                }
                 Piece::Run { first, count } => {
                     let (mut at, end) = (*first, first + count);
                     while at < end {
                         let elements = self.elements(at, parts)?;
-                        let bytes = elements.run(at..end);
-                        if out.len() + bytes.len() > limit {
-                            return Err(over(out.len() + bytes.len()));
+                        if !put(elements.run(at..end)) {
+                            return Ok(());
                         }
-                        out.extend_from_slice(bytes);
                         at = elements.numbers().end;
                     }
                 }
             }
         }
-        if out.len() > limit { Err(over(out.len())) } else { Ok(()) }
+        Ok(())
     }
 
     /// Returns the opened part that holds an element.

@@ -28,7 +28,7 @@ mod write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use restow_store::feed::{Stop, blocking, produce};
+use restow_store::feed::{Purpose, Stop, blocking, produce};
 use restow_store::{Address, Capabilities, Error, Frames, Result, StoreInfo};
 use rusqlite::Connection;
 
@@ -168,6 +168,7 @@ impl LangGraphSqlite {
     /// Streams frames from inside one transaction.
     fn stream(
         &self,
+        purpose: Purpose,
         operation: &'static str,
         work: impl FnOnce(
             &Connection,
@@ -178,7 +179,7 @@ impl LangGraphSqlite {
         + 'static,
     ) -> Frames {
         let this = self.clone();
-        produce(move |sender| {
+        produce(purpose, move |sender| {
             this.read_blocking(operation, |connection, check| work(connection, sender, check))
         })
     }

@@ -1,6 +1,7 @@
 //! Cells of rows, with their storage classes.
 
 use bytes::Bytes;
+use restow_store::buffer::Buffer;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, ToSql};
 
@@ -78,10 +79,10 @@ impl Payload {
         if class == Class::Null || len <= LARGE {
             return Ok(Column { class, bytes: bytes(row.get_ref(self.at + 2)?) });
         }
-        let mut buffer = vec![0; len];
+        let mut buffer = Buffer::zeroed(len).map_err(|_| memory(self.column, len))?;
         let blob = connection.blob_open("main", self.table, self.column, rowid, true)?;
         blob.read_at_exact(&mut buffer, 0)?;
-        Ok(Column { class, bytes: buffer.into() })
+        Ok(Column { class, bytes: buffer.freeze() })
     }
 }
 
@@ -132,6 +133,10 @@ pub(super) fn small(row: &Row<'_>, at: usize, name: &str) -> Result<Column, Faul
         other => return Err(wrong(name, class_name(other))),
     };
     Ok(Column { class, bytes: bytes(value) })
+}
+
+fn memory(name: &str, len: usize) -> Fault {
+    Fault::Cell(format!("column {name} holds {len} bytes, more than this machine has room for"))
 }
 
 fn wrong(name: &str, class: &str) -> Fault {

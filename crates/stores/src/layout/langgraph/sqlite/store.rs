@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use restow_model::{Record, UnitId};
+use restow_store::feed::Purpose;
 use restow_store::feed::blocking;
 use restow_store::{
     Batch, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName, Result, Role,
@@ -48,14 +49,14 @@ impl Store for LangGraphSqlite {
     }
 
     async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
-        Ok(self.stream("scan a store", move |connection, sender, check| {
+        Ok(self.stream(Purpose::Scan, "scan a store", move |connection, sender, check| {
             let mut reading = Reading::new(connection, &ACTIVE)?;
             Scan { sender, check }.run(&mut reading, &segment, from.as_ref())
         }))
     }
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
-        Ok(self.stream("read units", move |connection, sender, _| {
+        Ok(self.stream(Purpose::Read, "read units", move |connection, sender, _| {
             for unit in units {
                 let Some(place) = place_of(connection, &unit, &what.view)? else { continue };
                 let mut reading = Reading::new(connection, place)?;

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use restow_model::{Record, UnitId};
-use restow_store::feed::{FrameSender, Stop, blocking, produce};
+use restow_store::feed::{FrameSender, Purpose, Stop, blocking, produce};
 use restow_store::{
     Batch, Capabilities, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName,
     Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, UnitOutcome,
@@ -86,12 +86,12 @@ impl PartsSqlite {
     }
 
     /// Runs a reader in one read transaction, and its frames as a stream.
-    fn stream<F>(&self, work: F) -> Frames
+    fn stream<F>(&self, purpose: Purpose, work: F) -> Frames
     where
         F: FnOnce(&mut Reader<'_>) -> Result<(), read::Ended> + Send + 'static,
     {
         let files = self.files.clone();
-        produce(move |out: &FrameSender| -> Result<(), Stop> {
+        produce(purpose, move |out: &FrameSender| -> Result<(), Stop> {
             let read = |connection: &Connection| {
                 Reader::new(connection, out).and_then(|mut reader| work(&mut reader))
             };
@@ -172,7 +172,7 @@ impl Store for PartsSqlite {
     }
 
     async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
-        Ok(self.stream(move |reader| match segment.by {
+        Ok(self.stream(Purpose::Scan, move |reader| match segment.by {
             Enumeration::Units => {
                 let text = |bound: &Bytes| String::from_utf8_lossy(bound).into_owned();
                 let (low, high) = (segment.from.as_ref().map(text), segment.to.as_ref().map(text));
@@ -188,7 +188,7 @@ impl Store for PartsSqlite {
     }
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
-        Ok(self.stream(move |reader| reader.units(&units, &what)))
+        Ok(self.stream(Purpose::Read, move |reader| reader.units(&units, &what)))
     }
 
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {
