@@ -8,7 +8,7 @@ use restow_store::{
     UnitOutcome,
 };
 
-use super::current::Whole;
+use super::current::{Whole, Written};
 use super::lane::Lane;
 use super::shared::Became;
 use crate::Relation;
@@ -121,7 +121,7 @@ impl Lane {
             let found = seen.get(&whole.unit);
             let damage = found.and_then(|s| s.damage.as_deref());
             if damage.is_none() && found.is_some_and(|s| s.digest == whole.sum) {
-                self.settled(whole.unit, whole.sum, whole.bytes, became);
+                self.settled(whole.unit, whole.sum, whole.written, became);
                 continue;
             }
             let why = match damage {
@@ -142,10 +142,10 @@ impl Lane {
         &mut self,
         unit: UnitId,
         sum: restow_model::UnitDigest,
-        bytes: u64,
+        written: Written,
         became: Became,
     ) {
-        self.shared.became(became, sum.records, bytes);
+        self.shared.became(became, written);
         self.step.watermarks.push((unit, Watermark { source: sum, target: sum }));
     }
 
@@ -166,10 +166,10 @@ impl Lane {
             match relation {
                 Relation::New => missing.push(whole),
                 Relation::Unchanged => {
-                    self.settled(whole.unit, whole.sum, whole.bytes, Became::Unchanged);
+                    self.settled(whole.unit, whole.sum, whole.written, Became::Unchanged);
                 }
                 Relation::Adopted => {
-                    self.settled(whole.unit, whole.sum, whole.bytes, Became::Adopted);
+                    self.settled(whole.unit, whole.sum, whole.written, Became::Adopted);
                 }
                 Relation::SourceMoved => updated.extend(self.update(whole, watermark).await?),
                 _ => self.failed(Some(whole.unit), "refused", relation.refusal().unwrap_or("")),
@@ -198,7 +198,7 @@ impl Lane {
     }
 
     /// Applies what makes the target's copy equal, if it still is as it was left.
-    async fn update(&mut self, whole: Whole, mark: Option<Watermark>) -> Result<Option<Whole>> {
+    async fn update(&mut self, mut whole: Whole, mark: Option<Watermark>) -> Result<Option<Whole>> {
         let joined = self.join(&whole).await?;
         if mark.is_none_or(|w| w.target != joined.target) {
             // It moved since it was looked at; read both again.
@@ -208,6 +208,7 @@ impl Lane {
         let ops = joined.ops.unwrap_or_else(|| {
             std::iter::once(Op::Clear).chain(whole.ops.iter().cloned()).collect()
         });
+        whole.written = Written::of(&ops);
         let guard = Guard::Exactly(Stamp::Content(joined.target));
         let ops = UnitOps::new(whole.unit.clone(), whole.dialect, guard.clone(), ops, Then::Keep);
         for outcome in self.apply(vec![ops]).await? {

@@ -5,7 +5,7 @@ use restow_store::failpoint::{self, Point};
 use restow_store::{Guard, Result, Selection, Stamp, Then, UnitOps};
 
 use super::batch::{Judged, named};
-use super::current::{Current, Mode};
+use super::current::{Current, Mode, Written};
 use super::lane::Lane;
 use super::shared::Became;
 use super::stage::count_of;
@@ -39,20 +39,23 @@ impl Lane {
         match relation {
             Relation::New => self.again.push((unit, Some(Guard::Absent))),
             Relation::Unchanged => {
-                self.settled(unit, joined.source, current.bytes, Became::Unchanged);
+                self.settled(unit, joined.source, Written::of(&[]), Became::Unchanged);
             }
-            Relation::Adopted => self.settled(unit, joined.source, current.bytes, Became::Adopted),
+            Relation::Adopted => {
+                self.settled(unit, joined.source, Written::of(&[]), Became::Adopted);
+            }
             Relation::SourceMoved => {
                 let guard = Guard::Exactly(Stamp::Content(joined.target));
                 let Some(ops) = joined.ops else {
                     self.again.push((unit, Some(guard)));
                     return Ok(());
                 };
+                let written = Written::of(&ops);
                 let ops =
                     UnitOps::new(unit.clone(), current.dialect, guard.clone(), ops, Then::Keep);
                 match self.apply_one(ops).await? {
                     Judged::Applied => {
-                        self.compare_back(unit, joined.source, current.bytes).await?;
+                        self.compare_back(unit, joined.source, written).await?;
                     }
                     Judged::Lost => self.again.push((unit, None)),
                     Judged::TooLarge => self.again.push((unit, Some(guard))),
@@ -67,11 +70,16 @@ impl Lane {
         Ok(())
     }
 
-    async fn compare_back(&mut self, unit: UnitId, sum: UnitDigest, bytes: u64) -> Result<()> {
+    async fn compare_back(
+        &mut self,
+        unit: UnitId,
+        sum: UnitDigest,
+        written: Written,
+    ) -> Result<()> {
         let seen = look(&*self.shared.target, vec![unit.clone()], Selection::all()).await?;
         let found = seen.get(&unit);
         if found.is_some_and(|s| s.damage.is_none() && s.digest == sum) {
-            self.settled(unit, sum, bytes, Became::Updated);
+            self.settled(unit, sum, written, Became::Updated);
         } else {
             let damage = found.and_then(|s| s.damage.clone());
             let why = damage.unwrap_or_else(|| count_of(found, &sum));

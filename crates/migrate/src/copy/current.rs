@@ -58,8 +58,30 @@ pub(super) struct Whole {
     pub(super) dialect: Dialect,
     pub(super) ops: std::sync::Arc<[Op]>,
     pub(super) sum: UnitDigest,
-    pub(super) bytes: u64,
+    /// What was written of it, or would be.
+    pub(super) written: Written,
     pub(super) heft: usize,
+}
+
+/// How much was written of a unit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
+impl Written {
+    /// Counts what operations put.
+    pub(super) fn of(ops: &[Op]) -> Self {
+        let mut written = Self { records: 0, bytes: 0 };
+        for op in ops {
+            if let Op::Put { record, .. } = op {
+                written.records += 1;
+                written.bytes += bytes_of(record);
+            }
+        }
+        written
+    }
 }
 
 impl Current {
@@ -146,7 +168,7 @@ impl Current {
             dialect: self.dialect,
             ops: ops.into(),
             sum: self.sum,
-            bytes: self.bytes,
+            written: Written { records: self.sum.records, bytes: self.bytes },
             heft,
         }
     }

@@ -164,10 +164,7 @@ impl Lane {
         }
         match &mut current.mode {
             Mode::Gather | Mode::Stage(_) => current.push(record),
-            Mode::Compare(join) => {
-                current.bytes += bytes_of(&record);
-                return join.push(record).await;
-            }
+            Mode::Compare(join) => return join.push(record).await,
             Mode::Drop(_) | Mode::Skip => return Ok(()),
         }
         self.relieve().await

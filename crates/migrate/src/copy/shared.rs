@@ -8,6 +8,7 @@ use restow_model::{Digest, Token, UnitId};
 use restow_store::ledger::{Ledger, MigrationId, PassId, SegmentProgress};
 use restow_store::{Clock, Segment, Store};
 
+use super::current::Written;
 use super::{CopyOptions, Units};
 use crate::{Progress, Stop};
 
@@ -103,7 +104,7 @@ impl Shared {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn became(&self, became: Became, records: u64, bytes: u64) {
+    pub(super) fn became(&self, became: Became, written: Written) {
         self.progress.unit();
         let mut tally = self.tally();
         let units = &mut tally.units;
@@ -114,8 +115,8 @@ impl Shared {
             Became::Updated => units.updated += 1,
         }
         if matches!(became, Became::Copied | Became::Updated) {
-            tally.records += records;
-            tally.bytes += bytes;
+            tally.records += written.records;
+            tally.bytes += written.bytes;
         }
     }
 

@@ -6,7 +6,7 @@ use restow_store::ledger::Partial;
 use restow_store::{Content, Guard, Op, Result, Selection, Then, UnitOps};
 
 use super::batch::Judged;
-use super::current::{Current, Mode, Staging};
+use super::current::{Current, Mode, Staging, Written};
 use super::lane::Lane;
 use super::shared::Became;
 use crate::join::Join;
@@ -204,7 +204,8 @@ impl Lane {
                 failpoint::pass(Point::Promoted)?;
                 let updated = matches!(&self.forced, Some(Guard::Exactly(_)));
                 let became = if updated { Became::Updated } else { Became::Copied };
-                self.settled(unit, current.sum, current.bytes, became);
+                let written = Written { records: current.sum.records, bytes: current.bytes };
+                self.settled(unit, current.sum, written, became);
                 Ok(())
             }
             Judged::Failed => self.discard(unit, Some(token)).await,
