@@ -1,0 +1,33 @@
+//! Official software judges: what restow copies is what LangGraph wrote, and goes on from there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends loudly")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod live;
+mod round_trip;
+
+use std::path::{Path, PathBuf};
+
+use common::workspace;
+use restow_testkit::official;
+
+/// The official packages, and the script that asks them.
+struct Judge {
+    python: PathBuf,
+    script: PathBuf,
+}
+
+impl Judge {
+    /// Finds the judge; nothing where this run was told to do without.
+    fn find() -> Option<Self> {
+        let python = official::python()?;
+        Some(Self { python, script: workspace().join("tests/official/judge.py") })
+    }
+
+    /// Asks for a judgement, which has to be a good one.
+    fn asked(&self, command: &str, files: &[&Path], options: &[&str]) -> String {
+        let files: Vec<&str> = files.iter().map(|path| path.to_str().unwrap()).collect();
+        let args = [&[command], &files[..], options].concat();
+        official::judge(&self.python, &self.script, &args)
+    }
+}
