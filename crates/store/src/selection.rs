@@ -73,8 +73,12 @@ impl KeyRange {
 
     /// Says whether a key lies in the range.
     pub fn contains(&self, key: &Key) -> bool {
-        let key = key.as_bytes();
-        *key >= self.from && self.to.as_ref().is_none_or(|to| key < to)
+        self.covers(key.as_bytes())
+    }
+
+    /// Says whether an encoded key lies in the range.
+    pub fn covers(&self, key: &[u8]) -> bool {
+        key >= &self.from[..] && self.to.as_ref().is_none_or(|to| key < &to[..])
     }
 }
 

@@ -12,3 +12,4 @@ pub mod damage;
 pub mod generate;
 pub mod measure;
 pub mod official;
+pub mod reading;

@@ -68,7 +68,8 @@ impl Elements {
 
 /// Compresses and expands; keeps zstd's working memory from one part to the next.
 pub struct Codec {
-    pack: zstd::bulk::Compressor<'static>,
+    /// Made when it is first needed: most codecs only expand.
+    pack: Option<zstd::bulk::Compressor<'static>>,
     /// Where packed bytes are made before they are copied in their true size.
     packed: Vec<u8>,
     unpack: zstd::bulk::Decompressor<'static>,
@@ -85,7 +86,7 @@ impl Codec {
     pub fn new() -> Result<Self, Torn> {
         let broken = |e: std::io::Error| Torn::Unreadable(e.to_string());
         Ok(Self {
-            pack: zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(broken)?,
+            pack: None,
             packed: Vec::new(),
             unpack: zstd::bulk::Decompressor::new().map_err(broken)?,
         })
@@ -95,8 +96,12 @@ impl Codec {
     pub fn pack(&mut self, raw: &[u8]) -> Result<Vec<u8>, Torn> {
         self.packed.clear();
         self.packed.reserve(zstd::zstd_safe::compress_bound(raw.len()));
-        let made = self.pack.compress_to_buffer(raw, &mut self.packed);
-        made.map_err(|e| Torn::Unreadable(e.to_string()))?;
+        let broken = |e: std::io::Error| Torn::Unreadable(e.to_string());
+        let pack = match &mut self.pack {
+            Some(pack) => pack,
+            empty => empty.insert(zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(broken)?),
+        };
+        pack.compress_to_buffer(raw, &mut self.packed).map_err(broken)?;
         Ok(self.packed.to_vec())
     }
 

@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use restow_testkit::generate::{self, Figures};
 use restow_testkit::measure::{self, Measure, Sample};
+use restow_testkit::reading;
 
 /// Measures a release build and prints a table.
 ///
@@ -34,7 +35,27 @@ struct Options {
     /// Sources of a tenth of the turns, to try the bench itself.
     #[arg(long)]
     quick: bool,
+    #[command(subcommand)]
+    part: Option<Part>,
 }
+
+/// What the bench runs as programs of their own, to be bound to one core.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Reads, parses and hashes every record of a store.
+    Scan {
+        /// The store.
+        store: PathBuf,
+    },
+    /// Reads single checkpoints, drawn at random, and prints the median and the 99th percentile.
+    Get {
+        /// The store.
+        store: PathBuf,
+    },
+}
+
+/// How many single checkpoints are read.
+const SINGLE_READS: usize = 1000;
 
 /// A source of the bench.
 struct Source {
@@ -58,6 +79,15 @@ struct Bench {
 
 fn main() {
     let options = Options::parse();
+    match &options.part {
+        Some(Part::Scan { store }) => return println!("{:?}", reading::read_all(store)),
+        Some(Part::Get { store }) => {
+            let times = reading::read_some(store, SINGLE_READS);
+            let at = |share: usize| times[(times.len() - 1) * share / 100] * 1000.0;
+            return println!("p50 {:.3} ms, p99 {:.3} ms", at(50), at(99));
+        }
+        None => {}
+    }
     let beside = || std::env::current_exe().expect("this program").with_file_name("restow");
     let restow = options.restow.clone().unwrap_or_else(beside);
     assert!(restow.exists(), "build it first, or name it with --restow: {}", restow.display());
@@ -79,13 +109,23 @@ impl Bench {
         let figures = (source.write)(&path, source.threads, turns, 1);
         println!("\n{}: {} threads x {turns} turns, {figures}", source.name, source.threads);
 
-        let mut measures = vec![raw(&path), self.copy(&path, Some(1)), self.copy(&path, None)];
+        let made = self.target();
+        let mut measures = vec![
+            raw(&path),
+            scan("read + parse + hash, 1 core", &path),
+            self.copy(&path, Some(1)),
+            self.copy(&path, None),
+            scan("the same of the copy, 1 core", &made),
+            self.copy_official(&path),
+        ];
         for relaxed in [false, true] {
             measures.extend(self.official_loop(&path, relaxed));
         }
         measure::take_turns(&mut measures, self.options.rounds);
         print_table(&measures, figures.bytes);
-        self.growth(source, turns, &path, measures[2].median().made);
+        let made = measures[3].median().made;
+        self.singles(&path);
+        self.growth(source, turns, &path, made);
         fs::remove_file(&path).expect("remove the source");
     }
 
@@ -134,6 +174,34 @@ impl Bench {
         }))
     }
 
+    /// `restow copy` into LangGraph's own layout: what the loop over its savers does.
+    fn copy_official<'a>(&'a self, path: &'a Path) -> Measure<'a> {
+        let target = self.target().with_file_name("official.sqlite");
+        let address = format!("langgraph+sqlite:{}", target.display());
+        let command = move || {
+            let mut command = Command::new(&self.restow);
+            command.arg("copy").arg(path).arg(&address);
+            command
+        };
+        let shown = format!("{:?}", command());
+        Measure::new("restow copy, SQLite to SQLite", shown, move || {
+            self.clear();
+            let (_, sample) = measure::child(command());
+            Sample { made: size(&target), ..sample }
+        })
+    }
+
+    /// Prints how long it takes to read one checkpoint of the copy.
+    fn singles(&self, path: &Path) {
+        self.copy_once(path, None);
+        let this = std::env::current_exe().expect("this program");
+        let mut command = Command::new(this);
+        command.arg("get").arg(self.target());
+        println!("  $ {command:?}");
+        let (outcome, _) = measure::child(command);
+        println!("  one checkpoint of the copy: {}", outcome.out.trim());
+    }
+
     /// Prints how source and target grow from half the turns to all of them.
     fn growth(&self, source: &Source, turns: u64, full: &Path, full_target: u64) {
         let path = full.with_file_name("half.sqlite");
@@ -170,14 +238,27 @@ fn raw(path: &Path) -> Measure<'_> {
     Measure::new("raw read of the file", shown, move || measure::read_once(path))
 }
 
+/// Every record of a store through the library, on one core.
+fn scan<'a>(name: &'static str, path: &Path) -> Measure<'a> {
+    let this = std::env::current_exe().expect("this program");
+    let path = path.to_path_buf();
+    let command = move || {
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0"]).arg(&this).arg("scan").arg(&path);
+        command
+    };
+    let shown = format!("{:?}", command());
+    Measure::new(name, shown, move || measure::child(command()).1)
+}
+
 fn print_table(measures: &[Measure<'_>], bytes: u64) {
     for measure in measures {
         println!("  $ {}", measure.command);
     }
-    let raw = measures[0].median().seconds;
+    let raw = measures[1].median().seconds;
     // The last is the relaxed loop, where there is one at all.
-    let loops = measures.last().map(|m| m.median().seconds).filter(|_| measures.len() > 3);
-    let (times, rates) = ("x raw", "loop/x");
+    let loops = measures.last().map(|m| m.median().seconds).filter(|_| measures.len() > 6);
+    let (times, rates) = ("x read", "loop/x");
     println!(
         "  {:<30} {:>8} {:>15} {:>8} {times:>8} {rates:>8} {:>8} {:>9}",
         "measure", "seconds", "from-to", "MB/s", "peak MB", "made MB"

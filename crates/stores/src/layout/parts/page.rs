@@ -110,14 +110,31 @@ pub fn encode(entries: &[Entry]) -> Vec<u8> {
     out
 }
 
-/// Reads the raw bytes of a page.
+/// Reads the raw bytes of a page, whole.
 pub fn decode(raw: &Bytes) -> Result<Vec<Entry>, Malformed> {
+    decode_some(raw, |_| true)
+}
+
+/// Reads those entries of a page whose encoded keys are wanted; the others are only passed.
+pub fn decode_some(raw: &Bytes, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<Entry>, Malformed> {
     let mut at = 0;
     let count = read_varint(raw, &mut at)?;
-    let mut entries: Vec<Entry> = Vec::with_capacity(count.min(4096) as usize);
-    for _ in 0..count {
-        let last = entries.last().map(|e| e.key.clone());
-        entries.push(entry(raw, &mut at, last.as_ref())?);
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut key = Vec::with_capacity(256);
+    for n in 0..count {
+        let start = at;
+        let shared = read_varint(raw, &mut at)? as usize;
+        let rest = run(raw, &mut at)?;
+        let ascends = key.get(shared..).ok_or(Malformed::new("key shares too much", start))?;
+        if n > 0 && *rest <= *ascends {
+            return Err(Malformed::new("records out of order", start));
+        }
+        key.truncate(shared);
+        key.extend_from_slice(rest);
+        match wanted(&key) {
+            true => entries.push(entry(raw, &mut at, Bytes::copy_from_slice(&key))?),
+            false => pass(raw, &mut at)?,
+        }
     }
     match at == raw.len() {
         true => Ok(entries),
@@ -125,37 +142,46 @@ pub fn decode(raw: &Bytes) -> Result<Vec<Entry>, Malformed> {
     }
 }
 
-fn entry(raw: &Bytes, at: &mut usize, last: Option<&Key>) -> Result<Entry, Malformed> {
-    let start = *at;
-    let shared = read_varint(raw, at)? as usize;
-    let last_bytes = last.map_or(&[][..], |k| &k.as_bytes()[..]);
-    let front = last_bytes.get(..shared).ok_or(Malformed::new("key shares too much", start))?;
-    let key = Key::from_bytes([front, &run(raw, at)?[..]].concat().into())?;
-    if last.is_some_and(|last| key <= *last) {
-        return Err(Malformed::new("records out of order", start));
+/// Passes what stands behind a key.
+fn pass(raw: &[u8], at: &mut usize) -> Result<(), Malformed> {
+    run(raw, at)?;
+    for _ in 0..read_varint(raw, at)? {
+        take(raw, at, 1)?;
+        run(raw, at)?;
     }
-    let body = run(raw, at)?;
+    for _ in 0..read_varint(raw, at)? {
+        run(raw, at)?;
+        let mark = take(raw, at, 2)?[1];
+        take(raw, at, if mark == 0 { 32 } else { 0 })?;
+        run(raw, at)?;
+    }
+    Ok(())
+}
+
+fn entry(raw: &Bytes, at: &mut usize, key: Bytes) -> Result<Entry, Malformed> {
+    let key = Key::from_bytes(key)?;
+    let body = raw.slice_ref(run(raw, at)?);
     let mut pointers = Vec::new();
     for _ in 0..read_varint(raw, at)? {
-        let form = Form::from_code(byte(raw, at)?).ok_or(Malformed::new("unknown form", *at))?;
+        let code = take(raw, at, 1)?[0];
+        let form = Form::from_code(code).ok_or(Malformed::new("unknown form", *at))?;
         pointers.push((form, run(raw, at)?.to_vec()));
     }
     let mut residue = Vec::new();
     let mut digest = None;
     for _ in 0..read_varint(raw, at)? {
-        let layout = run(raw, at)?;
-        let layout = std::str::from_utf8(&layout);
+        let layout = std::str::from_utf8(run(raw, at)?);
         let layout = layout.map_err(|_| Malformed::new("layout not UTF-8", *at))?.into();
-        let format = byte(raw, at)?;
-        let record = match byte(raw, at)? {
+        let format = take(raw, at, 1)?[0];
+        let record = match take(raw, at, 1)?[0] {
             1 => *digest.get_or_insert_with(|| Record::digest_of(&key, &body)),
             0 => {
                 let bytes = take(raw, at, 32)?;
-                Digest::from_slice(&bytes).ok_or(Malformed::new("digest cut short", *at))?
+                Digest::from_slice(bytes).ok_or(Malformed::new("digest cut short", *at))?
             }
             _ => return Err(Malformed::new("unknown mark of a residue", *at)),
         };
-        residue.push(Residue { layout, format, record, bytes: run(raw, at)? });
+        residue.push(Residue { layout, format, record, bytes: raw.slice_ref(run(raw, at)?) });
     }
     Ok(Entry { key, body, pointers, residue })
 }
@@ -165,19 +191,15 @@ fn counted(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn take(raw: &Bytes, at: &mut usize, len: usize) -> Result<Bytes, Malformed> {
+fn take<'r>(raw: &'r [u8], at: &mut usize, len: usize) -> Result<&'r [u8], Malformed> {
     let end = at.checked_add(len).filter(|end| *end <= raw.len());
     let end = end.ok_or(Malformed::new("page cut short", *at))?;
-    let taken = raw.slice(*at..end);
+    let taken = &raw[*at..end];
     *at = end;
     Ok(taken)
 }
 
-fn byte(raw: &Bytes, at: &mut usize) -> Result<u8, Malformed> {
-    Ok(take(raw, at, 1)?[0])
-}
-
-fn run(raw: &Bytes, at: &mut usize) -> Result<Bytes, Malformed> {
+fn run<'r>(raw: &'r [u8], at: &mut usize) -> Result<&'r [u8], Malformed> {
     let len = read_varint(raw, at)?;
     take(raw, at, usize::try_from(len).unwrap_or(usize::MAX))
 }
@@ -215,7 +237,11 @@ mod tests {
         fn is_stored_whole(mut entries in prop::collection::vec(entry(), 0..8)) {
             entries.sort_by(|a, b| a.key.cmp(&b.key));
             entries.dedup_by(|a, b| a.key == b.key);
-            prop_assert_eq!(decode(&encode(&entries).into()), Ok(entries));
+            let raw = encode(&entries).into();
+            let some = decode_some(&raw, |key| key.last().is_some_and(|b| b % 2 == 0));
+            prop_assert_eq!(decode(&raw), Ok(entries.clone()));
+            entries.retain(|e| e.key.as_bytes().last().is_some_and(|b| b % 2 == 0));
+            prop_assert_eq!(some, Ok(entries));
         }
 
         #[test]

@@ -74,18 +74,17 @@ pub(super) fn record_frame(unit: &UnitId, key: &Key, why: String) -> Frame {
     Frame::Damaged { unit: Some(unit.clone()), place: format!("record {key}"), why }
 }
 
-/// Expands a page, checking its bytes against its digest.
+/// Expands a page, checking its bytes against its digest; returns the entries that are wanted.
 pub(super) fn expand(
     codec: &mut Codec,
-    raw_len: i64,
-    digest: &[u8],
-    data: &[u8],
+    (raw_len, digest, data): (i64, &[u8], &[u8]),
+    wanted: impl Fn(&[u8]) -> bool,
 ) -> Result<Vec<Entry>, String> {
     let digest = Digest::from_slice(digest).ok_or("its digest has not 32 bytes")?;
     let raw_len = usize::try_from(raw_len).ok().filter(|len| *len <= PAGE_BYTES_MAX);
     let raw_len = raw_len.ok_or("it claims an impossible length")?;
     let raw = codec.unpack(data, raw_len, &digest)?;
-    page::decode(&raw.into()).map_err(|malformed| malformed.to_string())
+    page::decode_some(&raw.into(), wanted).map_err(|malformed| malformed.to_string())
 }
 
 fn name(first: &Bytes) -> String {

@@ -132,11 +132,8 @@ impl<'c> PageEditor<'c> {
             return Ok(OpenPage { until, ..OpenPage::default() });
         };
         let data: Vec<u8> = data;
-        let entries = expand(self.codec, raw_len, &digest, &data).map_err(|why| Damage::Page {
-            page_no,
-            first: first.into(),
-            why,
-        })?;
+        let entries = expand(self.codec, (raw_len, &digest, &data), |_| true)
+            .map_err(|why| Damage::Page { page_no, first: first.into(), why })?;
         let weight = entries.iter().map(Entry::weight).sum();
         Ok(OpenPage { page_no: Some(page_no), until, entries, weight, changed: false })
     }

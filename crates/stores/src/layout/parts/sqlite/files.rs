@@ -15,8 +15,8 @@ use crate::engine::sqlite::{Database, failed};
 /// one folds the write-ahead log back into the file.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
-    /// Connections that read a file that restow writes, waiting to be used again.
-    waiting: Arc<Mutex<Vec<Connection>>>,
+    /// Connections that read, waiting to be used again.
+    waiting: Arc<Mutex<Vec<Handle>>>,
     kind: Kind,
 }
 
@@ -27,6 +27,7 @@ enum Kind {
 }
 
 /// A connection that reads.
+#[derive(Debug)]
 enum Handle {
     /// Of a file that restow writes.
     Plain(Connection),
@@ -88,22 +89,25 @@ impl Files {
         let snapshot = handle.connection().unchecked_transaction().map_err(failed)?;
         let done = work(&snapshot);
         snapshot.finish().map_err(failed)?;
-        match handle {
-            Handle::Plain(connection) => {
-                self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            }
-            Handle::Watched(opened) => opened.check()?,
+        if let Handle::Watched(opened) = &handle {
+            opened.check()?;
         }
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
         Ok(done)
     }
 
+    /// Takes a connection that waits, or opens one; a file that has changed since is opened anew.
     fn handle(&self) -> Result<Handle> {
-        match &self.kind {
-            Kind::Read(source) => Ok(Handle::Watched(source.connect()?)),
-            Kind::Written(database) => {
-                let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                waiting.map_or_else(|| database.reader(), Ok).map(Handle::Plain)
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match (waiting, &self.kind) {
+            (Some(Handle::Watched(opened)), Kind::Read(source)) => {
+                let unchanged = opened.check().is_ok();
+                let opened = if unchanged { opened } else { source.connect()? };
+                Ok(Handle::Watched(opened))
             }
+            (Some(handle), _) => Ok(handle),
+            (None, Kind::Read(source)) => Ok(Handle::Watched(source.connect()?)),
+            (None, Kind::Written(database)) => Ok(Handle::Plain(database.reader()?)),
         }
     }
 }

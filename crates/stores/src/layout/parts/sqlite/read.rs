@@ -206,7 +206,9 @@ impl<'c> Reader<'c> {
         what: &Selection,
     ) -> Result<(usize, usize, Option<Key>), Ended> {
         let StoredPage { page_no, first, raw_len, digest, data } = page;
-        let entries = match damage::expand(self.joiner.codec(), raw_len, &digest, &data) {
+        let stored = (raw_len, &digest[..], &data[..]);
+        let wanted = |key: &[u8]| what.keys.covers(key);
+        let entries = match damage::expand(self.joiner.codec(), stored, wanted) {
             Ok(entries) => entries,
             Err(why) => {
                 self.out.send(damage::page_frame(&unit.unit, page_no, &first, why))?;
@@ -214,7 +216,7 @@ impl<'c> Reader<'c> {
             }
         };
         let last = entries.last().map(|entry| entry.key.clone());
-        let chosen = entries.iter().filter(|entry| what.keys.contains(&entry.key));
+        let chosen = entries.iter();
         let limit = what.limit.unwrap_or(usize::MAX);
         let chosen: Vec<&Entry> = match what.order {
             Order::Ascending => chosen.take(limit).collect(),
