@@ -2,7 +2,8 @@
 //!
 //! A plain read-only open of a WAL database leaves `-wal` and `-shm` behind and writes read marks.
 //! What lies beside the file decides instead (SQLite 3.54, `os_unix.c` and `wal.c`):
-//! - no `-wal`: `immutable=1`; [`Opened::check`] tells afterwards whether the file changed;
+//! - no `-wal`, or no frame in it: `immutable=1`; [`Opened::check`] tells afterwards whether the
+//!   file changed;
 //! - `-wal` and `-shm`: `readonly_shm=1` joins a living application's snapshot, or reads a crashed
 //!   one's WAL through an index in memory;
 //! - `-wal` alone: VFS `unix-none` with `locking_mode=EXCLUSIVE` keeps the index in memory; a probe
@@ -27,6 +28,8 @@ use super::{BUSY_WAIT, failed};
 const OPEN: &str = "open a database";
 static PROBE: Mutex<()> = Mutex::new(());
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// How many bytes of a WAL lie before its first frame.
+const WAL_HEADER: u64 = 32;
 
 /// A file that is only read.
 #[derive(Clone, Debug)]
@@ -179,8 +182,9 @@ impl Source {
             modified: about.modified().ok(),
             counter,
             is_shared: wal.is_some() && self.beside("-shm").exists(),
-            // An empty WAL says nothing, and a file system that cannot be written may keep one.
-            wal: wal.filter(|m| m.len() > 0).map(|m| (m.len(), m.modified().ok())),
+            // A WAL without a frame says nothing, and a file system that cannot be written may keep
+            // one. With its header alone, as who dies early leaves it, `readonly_shm` never opens.
+            wal: wal.filter(|m| m.len() > WAL_HEADER).map(|m| (m.len(), m.modified().ok())),
         })
     }
 
