@@ -34,6 +34,17 @@ pub(crate) fn bytes(n: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
+/// Shows an address, its path relative to the current folder where it lies below.
+pub(crate) fn place(address: &str) -> String {
+    let here = std::env::current_dir().map(|here| format!("{}/", here.display()));
+    match (here, address.split_once(':')) {
+        (Ok(here), Some((name, path))) => {
+            format!("{name}:{}", path.strip_prefix(&here).unwrap_or(path))
+        }
+        _ => address.to_string(),
+    }
+}
+
 /// Shows a time span.
 pub(crate) fn span(time: std::time::Duration) -> String {
     let seconds = time.as_secs();

@@ -51,30 +51,30 @@ fn print(
     }
     let total = found.total();
     if let Some(size) = size {
-        out.line(format!("file        {}", bytes(size)));
+        out.line(format!("file         {}", bytes(size)));
     }
     out.line(format!(
-        "content     {} of values, {} of everything else",
+        "content      {} of values, {} of everything else",
         bytes(total.value_bytes),
         bytes(total.body_bytes + found.residue_bytes),
     ));
     out.line(format!(
-        "repeated    about {:.1} % of the values, inside their threads (an estimate)",
+        "repeated     about {:.1} % of the values, inside their threads (an estimate)",
         found.repeated_share() * 100.0
     ));
     if let Some(parts) = found.parts_bytes_estimate {
         let ratio = size.map_or_else(String::new, |size| {
             format!(", 1/{:.0} of the file", size as f64 / parts.max(1) as f64)
         });
-        out.line(format!("as parts    about {}{ratio} (an estimate)", bytes(parts)));
+        out.line(format!("as parts     about {}{ratio} (an estimate)", bytes(parts)));
     }
     out.line(format!(
-        "DynamoDB    {} above its item limit of 409,600 bytes",
+        "DynamoDB     {} above its item limit of 409,600 bytes",
         counted(found.oversized, "record is", "records are"),
     ));
     large("largest", &found.largest, out);
     if found.damaged > 0 {
-        out.line(format!("damaged     {}", counted(found.damaged, "place", "places")));
+        out.line(format!("damaged      {}", counted(found.damaged, "place", "places")));
         for (unit, place) in &found.damage {
             let unit = unit.as_ref().map_or_else(String::new, |unit| format!("{unit}: "));
             out.line(format!("  {unit}{place}"));
@@ -122,7 +122,7 @@ fn tables(described: &Description, out: &Out) {
     }
     if let Some(shape) = &described.shape {
         if !shape.has_path {
-            out.line("shape       without task_path, as langgraph-checkpoint-sqlite before 3.1.2");
+            out.line("shape        without task_path, as langgraph-checkpoint-sqlite before 3.1.2");
         }
         if !shape.store_tables.is_empty() {
             let names = shape.store_tables.join(", ");

@@ -16,7 +16,7 @@ use crate::args::{Copy, Extra, Unsupported};
 use crate::exit::Exit;
 use crate::out::Out;
 use crate::progress;
-use crate::words::{bytes, count, counted, span};
+use crate::words::{bytes, count, counted, place, span};
 
 /// How many failures are printed; the ledger keeps all.
 const SHOWN_MAX: usize = 20;
@@ -37,9 +37,9 @@ pub(super) async fn run(args: &Copy, clock: Arc<dyn Clock>, out: &Out) -> Result
         false => restow::open_ledger(&ledger_path(args.ledger.as_ref(), &target_at)?).await?,
     };
     if scratch.is_none() {
-        out.line(format!("{from}\n  → {to}"));
+        out.line(format!("{}\n  → {}", place(&from), place(&to)));
     } else {
-        out.line(format!("{from}\n  → {target_at} (not there yet)"));
+        out.line(format!("{}\n  → {target_at} (not there yet)", place(&from)));
     }
     stop_on_interrupt(options.stop.clone());
     let reading: Arc<dyn Store> = match args.max_rate {

@@ -11,7 +11,7 @@ use super::{copy::failure_object, ledger_path};
 use crate::args::Status;
 use crate::exit::Exit;
 use crate::out::Out;
-use crate::words::{count, counted, span};
+use crate::words::{count, counted, place, span};
 
 pub(super) async fn run(args: &Status, clock: Arc<dyn Clock>, out: &Out) -> Result<Exit> {
     let given = PathBuf::from(&args.target);
@@ -47,7 +47,7 @@ fn print(summary: &Summary, now: Duration, out: &Out) {
         })).collect::<Vec<_>>(),
         "failures": summary.failures.iter().map(failure_object).collect::<Vec<_>>(),
     }));
-    out.line(format!("{}\n  → {}", summary.source, summary.target));
+    out.line(format!("{}\n  → {}", place(&summary.source), place(&summary.target)));
     out.line(format!("verified {}", counted(summary.units, "unit", "units")));
     let (done, all) = summary.segments;
     if done < all {
