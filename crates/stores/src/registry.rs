@@ -67,6 +67,10 @@ fn open_blocking(address: &Address, access: Access) -> Result<Opened> {
     let path = std::path::absolute(&*address.place).map_err(|error| {
         Error::new(ErrorKind::Invalid, "open a store", "the path makes no sense").because(error)
     })?;
+    if access == Access::Write {
+        // A target is looked at before it is written to, and half a transaction shows nothing.
+        crate::engine::sqlite::roll_back(&path)?;
+    }
     let kind = match (address.layout.as_deref(), address.engine.as_deref()) {
         (Some("langgraph"), Some("sqlite")) => Kind::LangGraph,
         (Some("parts"), Some("sqlite")) => Kind::Parts,

@@ -101,6 +101,25 @@ impl Database {
     }
 }
 
+/// Takes back what a process that died in the middle of a transaction left in a file that is to be
+/// written to, as every writer does when it opens it; nothing else is changed.
+///
+/// Blocks; call it on a thread that may.
+pub fn roll_back(path: &Path) -> Result<()> {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    if !path.exists() || !std::fs::metadata(journal).is_ok_and(|about| about.len() > 0) {
+        return Ok(());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_WAIT)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+    };
+    open().map_err(|error| failed("open a database", path, error))
+}
+
 fn connect(path: &Path, create: bool) -> rusqlite::Result<Connection> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if create {
