@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::words::parse_bytes;
+
 /// Moves the state of AI applications between storage engines and layouts, verified record by
 /// record.
 ///
@@ -83,7 +85,7 @@ pub(crate) struct Copy {
     #[arg(long, env = "RESTOW_JOBS", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: Option<u16>,
     /// How many bytes a second to read at most, such as 50MB.
-    #[arg(long, env = "RESTOW_MAX_RATE", value_name = "BYTES", value_parser = crate::words::parse_bytes)]
+    #[arg(long, env = "RESTOW_MAX_RATE", value_name = "BYTES", value_parser = parse_bytes)]
     pub(crate) max_rate: Option<u64>,
     #[command(flatten)]
     pub(crate) units: Units,

@@ -3,8 +3,8 @@
 //! Invariant: room is taken before a record is loaded and given back when the reader asks for the
 //! frame behind it, so that beside what the reader keeps, a stream holds at most its budget, or one
 //! record where that is larger. Large records of all scans of the process pass one gate, so that
-//! many workers hold no more of them than one. Only scans pass it: a reader may hold a scan's record
-//! while it reads something else, and would wait for itself.
+//! many workers hold no more of them than one. Only scans pass it: a reader may hold a scan's
+//! record while it reads something else, and would wait for itself.
 
 use std::sync::Arc;
 

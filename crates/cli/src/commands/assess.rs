@@ -62,6 +62,11 @@ fn print(
         "repeated     about {:.1} % of the values, inside their threads (an estimate)",
         found.repeated_share() * 100.0
     ));
+    let whole = total.value_bytes + total.body_bytes;
+    out.line(format!(
+        "as SQLite    about {} in LangGraph's own tables (an estimate)",
+        bytes(whole)
+    ));
     if let Some(parts) = found.parts_bytes_estimate {
         let ratio = size.map_or_else(String::new, |size| {
             format!(", 1/{:.0} of the file", size as f64 / parts.max(1) as f64)
@@ -159,7 +164,10 @@ fn object(
     size: Option<u64>,
 ) -> Value {
     let large = |records: &[Large]| -> Vec<Value> {
-        let one = |r: &Large| json!({ "unit": r.unit.as_str(), "record": r.key.to_string(), "bytes": r.bytes });
+        let one = |r: &Large| {
+            let record = r.key.to_string();
+            json!({ "unit": r.unit.as_str(), "record": record, "bytes": r.bytes })
+        };
         records.iter().map(one).collect()
     };
     let kinds: serde_json::Map<_, _> = found
@@ -184,6 +192,7 @@ fn object(
         "residue_bytes": found.residue_bytes,
         "repeated_share_estimate": found.repeated_share(),
         "parts_bytes_estimate": found.parts_bytes_estimate,
+        "langgraph_sqlite_bytes_estimate": found.total().value_bytes + found.total().body_bytes,
         "above_item_limit": found.oversized,
         "above_item_limit_examples": large(&found.oversized_examples),
         "largest": large(&found.largest),

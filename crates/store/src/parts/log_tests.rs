@@ -171,7 +171,10 @@ proptest! {
 
     #[test]
     fn any_values_come_back_and_any_damage_is_named(
-        values in prop::collection::vec((0u8..3, prop::collection::vec(any::<u8>(), 0..2000)), 1..12),
+        values in prop::collection::vec(
+            (0u8..3, prop::collection::vec(any::<u8>(), 0..2000)),
+            1..12,
+        ),
         at: usize,
         flip in 1u8..,
     ) {

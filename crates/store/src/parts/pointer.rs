@@ -140,7 +140,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn is_stored_whole(depth in 0..=DEPTH_MAX, pieces in prop::collection::vec(piece(), 0..20)) {
+        fn is_stored_whole(
+            depth in 0..=DEPTH_MAX,
+            pieces in prop::collection::vec(piece(), 0..20),
+        ) {
             let pointer = Pointer { depth, pieces };
             prop_assert_eq!(Pointer::from_bytes(&pointer.to_bytes()), Ok(pointer));
         }

@@ -179,7 +179,7 @@ impl Store for Retry {
                         tried[n].outcome = Some(UnitOutcome::Indeterminate);
                     }
                 }
-                // Nothing is known of this attempt's units, so nothing is said of the others either.
+                // Nothing is known of this attempt's units, so nothing is said of the others.
                 Err(error) => return Err(error),
             }
             // A unit that is settled stays so; what is still open is answered as it stands.
@@ -190,7 +190,7 @@ impl Store for Retry {
         }
     }
 
-    /// Removes a unit; behind a lost answer a repetition may say `Absent` of what it removed itself.
+    /// Removes a unit; behind a lost answer a repetition may say `Absent` of what it removed.
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
         self.attempt(|| self.inner.purge(unit.clone(), exactly)).await
     }

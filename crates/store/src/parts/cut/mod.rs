@@ -112,7 +112,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_are_the_value(form in 0u8..3, bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
+        fn pieces_are_the_value(
+            form in 0u8..3,
+            bytes in prop::collection::vec(any::<u8>(), 0..3000),
+        ) {
             let form = Form::from_code(form).expect("a form");
             let pieces = cut(form, &bytes);
             prop_assert!(pieces.iter().all(|p| !p.is_empty()));

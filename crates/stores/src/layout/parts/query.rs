@@ -4,7 +4,7 @@
 //! namespaces a unit's ids are collected first; across units the layout keeps, for each unit, an id
 //! that none of its checkpoints exceeds, so that a list opens only the units that it needs.
 
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -103,6 +103,7 @@ struct Walk<S> {
     /// Units that were looked up but not opened, greatest bound last.
     waiting: Vec<(UnitId, String)>,
     looked_up: usize,
+    opened: HashSet<UnitId>,
     exhausted: bool,
     left: usize,
 }
@@ -122,7 +123,10 @@ impl<S: NewestFirst> Walk<S> {
                 return Ok(());
             }
             self.waiting.pop();
-            self.known.extend(self.query.places(&unit, &self.filter).await?);
+            // A unit that moved in the order between two look-ups comes twice.
+            if self.opened.insert(unit.clone()) {
+                self.known.extend(self.query.places(&unit, &self.filter).await?);
+            }
         }
     }
 
@@ -172,6 +176,7 @@ impl<S: NewestFirst> LangGraphQuery for PartsQuery<S> {
             known: BinaryHeap::new(),
             waiting: Vec::new(),
             looked_up: 0,
+            opened: HashSet::new(),
             filter,
             content,
         };
@@ -186,7 +191,7 @@ impl<S: NewestFirst> LangGraphQuery for PartsQuery<S> {
     async fn ancestors(&self, unit: &UnitId, namespace: &str, id: &str) -> Result<Checkpoints> {
         let query = Self(self.0.clone());
         let first = Place { id: id.into(), unit: unit.clone(), namespace: namespace.into() };
-        let start = (query, Some(first), std::collections::HashSet::new());
+        let start = (query, Some(first), HashSet::new());
         Ok(Box::pin(stream::try_unfold(start, |(query, place, mut seen)| async move {
             let Some(place) = place else { return Ok(None) };
             // Parents that lead in a circle are damage; the walk ends where it would repeat.

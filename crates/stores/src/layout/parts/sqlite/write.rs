@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use restow_model::{Key, Record, Token, UnitId, canonical};
+use restow_model::{Dialect, Key, Record, Token, UnitId, canonical};
 use restow_store::failpoint::{self, Point};
 use restow_store::parts::part::Codec;
 use restow_store::parts::{Log, Torn};
@@ -289,7 +289,7 @@ fn write_records(
     row.next = log.next();
     row.version += 1;
     row.op_id = ops.op_id.or(row.op_id);
-    if row.digest.records == ops.ops.len() as u64 {
+    if ops.dialect != Dialect::Any {
         row.dialect = ops.dialect;
     }
     unit::save(tx, &row)?;
