@@ -10,10 +10,12 @@ use restow::{Clock, Progress, Snapshot};
 use crate::out::Out;
 use crate::words::{bytes, count, span};
 
-/// How often a bar moves.
+/// How often a bar moves, and how soon a new phase is noticed.
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
 /// How often a plain line is printed.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
+/// No rate is shown before a phase has lasted so long.
+const RATE_TIME_MIN: Duration = Duration::from_secs(1);
 /// No estimate of the time left is shown before so much of the work is done.
 const ETA_SHARE_MIN: f64 = 0.02;
 
@@ -47,13 +49,18 @@ pub(crate) fn show(progress: Arc<Progress>, clock: Arc<dyn Clock>, out: &Out) ->
     let task = tokio::spawn(async move {
         let out = Out::new(json);
         let mut phase = (progress.snapshot().phase, clock.monotonic());
+        let mut said = phase.1;
         loop {
-            clock.sleep(if shown.is_some() { BAR_INTERVAL } else { LINE_INTERVAL }).await;
+            clock.sleep(BAR_INTERVAL).await;
             let now = clock.monotonic();
             let snapshot = progress.snapshot();
             if snapshot.phase != phase.0 {
                 phase = (snapshot.phase, now);
             }
+            if shown.is_none() && now.saturating_sub(said) < LINE_INTERVAL {
+                continue;
+            }
+            said = now;
             let line = line(&snapshot, now.saturating_sub(phase.1));
             match &shown {
                 Some(bar) => {
@@ -69,8 +76,8 @@ pub(crate) fn show(progress: Arc<Progress>, clock: Arc<dyn Clock>, out: &Out) ->
 
 /// Says how far a phase has come after a time.
 pub(crate) fn line(snapshot: &Snapshot, time: Duration) -> String {
-    let seconds = time.as_secs_f64().max(0.001);
-    let rate = snapshot.bytes as f64 / seconds;
+    let is_told = time >= RATE_TIME_MIN;
+    let rate = if is_told { snapshot.bytes as f64 / time.as_secs_f64() } else { 0.0 };
     let mut line = format!(
         "{} · {} units · {} records · {}",
         snapshot.phase.word(),
@@ -86,7 +93,9 @@ pub(crate) fn line(snapshot: &Snapshot, time: Duration) -> String {
             line += &format!(" · about {} left", span(Duration::from_secs_f64(left.min(1e9))));
         }
     }
-    line += &format!(" · {}/s", bytes(rate as u64));
+    if is_told {
+        line += &format!(" · {}/s", bytes(rate as u64));
+    }
     if snapshot.failures > 0 {
         line += &format!(" · {} failed", count(snapshot.failures));
     }
@@ -106,6 +115,7 @@ mod tests {
             Snapshot { units: 5, records: 1200, bytes: 1_000_000, ..Snapshot::default() };
         let text = line(&snapshot, Duration::from_secs(2));
         assert_eq!(text, "prepare · 5 units · 1,200 records · 1.00 MB · 500.0 kB/s");
+        assert!(!line(&snapshot, Duration::ZERO).contains("/s"), "the phase has just begun");
         snapshot.bytes_estimate = Some(100_000_000);
         assert!(!line(&snapshot, Duration::from_secs(2)).contains("left"));
         snapshot.bytes_estimate = Some(10_000_000);
