@@ -38,7 +38,9 @@ fn main() -> ExitCode {
 /// Shows what clap has to say: help and version on standard output, mistakes on standard error.
 fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
-    let masked = masked(&text, std::env::args_os());
+    let ours = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("RESTOW_");
+    let variables = std::env::vars_os().filter(|(name, _)| ours(name)).map(|(_, value)| value);
+    let masked = masked(&text, std::env::args_os().chain(variables));
     if masked == text {
         // A closed pipe while showing help is nobody's failure.
         let _ = error.print();
@@ -48,7 +50,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() }
 }
 
-/// Masks what is secret in arguments, where a text repeats them.
+/// Masks what is secret in arguments and variables, where a text repeats them.
 fn masked(text: &str, args: impl Iterator<Item = std::ffi::OsString>) -> String {
     args.fold(text.to_string(), |text, arg| {
         let arg = arg.to_string_lossy();

@@ -47,8 +47,12 @@ impl Out {
         let mut cause = std::error::Error::source(error);
         while let Some(next) = cause {
             let text = next.to_string();
-            // SQLite's errors say the same again, with a code in front.
-            if !causes.last().is_some_and(|last: &String| text.ends_with(&**last)) {
+            // SQLite's errors have themselves as their cause, with a code in front.
+            let bare = match text.strip_prefix("Error code ") {
+                Some(coded) => coded.split_once(": ").map_or(coded, |(_, bare)| bare),
+                None => &text,
+            };
+            if !causes.last().is_some_and(|last: &String| last.contains(bare)) {
                 causes.push(text);
             }
             cause = next.source();

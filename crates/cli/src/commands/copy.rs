@@ -219,8 +219,8 @@ fn plan_lines(planned: &restow::Planned, out: &Out) {
     let lines = [
         (planned.new, "would be copied"),
         (planned.source_moved, "would be brought up to date"),
-        (planned.adopted, "are equal already"),
-        (planned.unchanged, "are unchanged"),
+        (planned.adopted, "equal already"),
+        (planned.unchanged, "unchanged"),
         (planned.target_moved, "would be refused: the target moved on"),
         (planned.both_moved, "would be refused: both sides moved on"),
         (planned.unrelated, "would be refused: the target holds others of their names"),
