@@ -146,10 +146,13 @@ pub(crate) fn number(path: &Path, sql: &str) -> u64 {
 pub(crate) fn folded(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
-        let mut rest = line;
+        let mut rest = line.trim_end();
         while rest.chars().count() > WIDTH {
             let end = rest.char_indices().nth(WIDTH).map_or(rest.len(), |(at, _)| at);
-            let at = rest[..end].rfind(' ').filter(|at| *at > 8).unwrap_or(end);
+            let blank = rest[..end].rfind(' ').filter(|at| *at > WIDTH / 2);
+            // JSON has few blanks: it goes on behind a comma.
+            let comma = rest[..end].rfind(',').map(|at| at + 1);
+            let at = blank.or(comma).unwrap_or(end);
             out += &format!("{} \\\n    ", rest[..at].trim_end());
             rest = rest[at..].trim_start();
         }

@@ -1,0 +1,10 @@
+//! The command line as a person sees it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends loudly")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod help;
+mod interrupt;
+mod machine;
+mod secrets;
+mod text;
