@@ -1,4 +1,5 @@
 //! `parts+sqlite` passes the suite, keeps what it was given, and names what was damaged.
+#![allow(clippy::expect_used, reason = "a test ends loudly where it cannot go on")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -88,7 +88,7 @@ async fn delta_snapshots_come_with_every_ancestor() {
             matches!(bytes[..], [0xc7, _, 7, ..] | [0xc8, _, _, 7, ..] | [0xd4..=0xd8, 7, ..])
         })
     };
-    let snapshots = checkpoints.iter().filter(|r| held(&r)).count();
+    let snapshots = checkpoints.iter().filter(|r| held(r)).count();
     assert!((1..checkpoints.len() / 2).contains(&snapshots), "{snapshots} snapshots");
 }
 

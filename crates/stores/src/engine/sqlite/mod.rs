@@ -3,6 +3,7 @@
 //! Sources are opened by [`source`], which never writes and leaves nothing behind; files that
 //! restow writes are opened here.
 
+pub mod files;
 pub mod registers;
 pub mod source;
 

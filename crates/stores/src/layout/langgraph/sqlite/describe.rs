@@ -37,7 +37,8 @@ impl LangGraphSqlite {
     ///
     /// Blocks the thread; reads every row's header once, and no payload.
     pub fn describe(&self) -> Result<Description> {
-        let described = self.read_blocking("describe a store", |connection, _| {
+        let described = self.read_blocking("describe a store", |moment| {
+            let connection = moment.connection;
             let shape = shape::recognise(connection)?;
             describe(connection, shape)
         });

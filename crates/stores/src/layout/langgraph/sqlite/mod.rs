@@ -26,14 +26,15 @@ mod units;
 mod write;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use restow_store::feed::{Purpose, Stop, blocking, produce};
 use restow_store::{Address, Capabilities, Error, Frames, Result, StoreInfo};
 use rusqlite::Connection;
 
-use crate::engine::sqlite::source::{Opened, Source};
-use crate::engine::sqlite::{Database, failed};
+use crate::engine::sqlite::Database;
+use crate::engine::sqlite::files::{Files, Moment};
+use crate::engine::sqlite::source::Source;
 
 pub use describe::Description;
 use units::Fail;
@@ -42,28 +43,8 @@ use units::Fail;
 #[derive(Clone, Debug)]
 pub struct LangGraphSqlite {
     info: Arc<StoreInfo>,
-    file: File,
+    files: Files,
 }
-
-/// The file, and what may be done with it.
-#[derive(Clone, Debug)]
-enum File {
-    /// It is only read.
-    Source(Source),
-    /// It is written, too; connections that wait for the next reader are kept.
-    ///
-    /// Their order matters: only a connection that writes, closed last, folds the WAL back into
-    /// the file.
-    Target(Arc<Mutex<Vec<Connection>>>, Database),
-}
-
-/// A connection for one reader.
-enum Reader {
-    Source(Opened),
-    Target(Option<Connection>, Arc<Mutex<Vec<Connection>>>),
-}
-
-const READERS_MAX: usize = 8;
 
 impl LangGraphSqlite {
     /// Opens a file that is only read and leaves nothing behind in its folder.
@@ -80,7 +61,7 @@ impl LangGraphSqlite {
             let error = Error::new(kind, "open a database", message);
             return Err(error.with("file", path.display().to_string()));
         }
-        Ok(Self { info: info(path), file: File::Source(source) })
+        Ok(Self { info: info(path), files: Files::read(source) })
     }
 
     /// Opens a file to write to; makes it where `create` says so. Its tables are made when the
@@ -95,54 +76,19 @@ impl LangGraphSqlite {
         }
         let database = Database::open(path, create)?;
         shape::recognise(&database.lock()).map_err(named)?;
-        Ok(Self { info: info(path), file: File::Target(Arc::default(), database) })
-    }
-
-    fn path(&self) -> &Path {
-        match &self.file {
-            File::Source(source) => source.path(),
-            File::Target(_, database) => database.path(),
-        }
-    }
-
-    fn reader(&self) -> Result<Reader> {
-        match &self.file {
-            File::Source(source) => Ok(Reader::Source(source.connect()?)),
-            File::Target(idle, database) => {
-                let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                let connection = kept.map_or_else(|| database.reader(), Ok)?;
-                connection.set_prepared_statement_cache_capacity(64);
-                Ok(Reader::Target(Some(connection), Arc::clone(idle)))
-            }
-        }
+        Ok(Self { info: info(path), files: Files::written(database) })
     }
 
     /// Reads inside one transaction, on this thread.
     fn read_blocking<T>(
         &self,
         operation: &'static str,
-        work: impl FnOnce(&Connection, &dyn Fn() -> Result<()>) -> Result<T, Fail>,
+        work: impl FnOnce(&Moment<'_>) -> Result<T, Fail>,
     ) -> Result<T, Stop> {
-        let reader = self.reader()?;
-        let check = || reader.check();
-        let result = reader.connection(|connection| {
-            connection.execute_batch("BEGIN")?;
-            let result = work(connection, &check);
-            connection.execute_batch("COMMIT")?;
-            result
-        });
-        match result {
-            Ok(done) => {
-                reader.check()?;
-                Ok(done)
-            }
-            Err(Fail::Stop(stop)) => Err(stop),
-            Err(Fail::Sqlite(error)) => {
-                // A file that changed below its reader fails in any way; that it changed matters.
-                reader.check()?;
-                Err(failed(operation, self.path(), error).into())
-            }
-        }
+        self.files.look(operation, work)?.map_err(|fail| match fail {
+            Fail::Stop(stop) => stop,
+            Fail::Sqlite(error) => self.files.failed(operation, error).into(),
+        })
     }
 
     /// Reads inside one transaction, on a thread that may block.
@@ -153,7 +99,7 @@ impl LangGraphSqlite {
     ) -> Result<T> {
         let this = self.clone();
         blocking(operation, move || {
-            let done = this.read_blocking(operation, |connection, _| work(connection));
+            let done = this.read_blocking(operation, |moment| work(moment.connection));
             done.map_err(|stop| match stop {
                 Stop::Error(error) => error,
                 Stop::Closed => {
@@ -180,38 +126,10 @@ impl LangGraphSqlite {
     ) -> Frames {
         let this = self.clone();
         produce(purpose, move |sender| {
-            this.read_blocking(operation, |connection, check| work(connection, sender, check))
+            this.read_blocking(operation, |moment| {
+                work(moment.connection, sender, &|| moment.check())
+            })
         })
-    }
-}
-
-impl Reader {
-    fn connection<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Fail>) -> Result<T, Fail> {
-        match self {
-            Self::Source(opened) => work(opened.connection()),
-            Self::Target(Some(connection), _) => work(connection),
-            Self::Target(None, _) => Err(Fail::Sqlite(rusqlite::Error::InvalidQuery)),
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        match self {
-            Self::Source(opened) => opened.check(),
-            Self::Target(..) => Ok(()),
-        }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        if let Self::Target(connection, idle) = self
-            && let Some(connection) = connection.take().filter(Connection::is_autocommit)
-        {
-            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < READERS_MAX {
-                idle.push(connection);
-            }
-        }
     }
 }
 

@@ -146,7 +146,7 @@ impl LangGraphSqlite {
                 let sent = sender.blocking_send(Ok(tuple));
                 sent.map_err(|_| Fail::Stop(Stop::Closed))
             };
-            let done = this.read_blocking(operation, |connection, _| work(connection, &mut send));
+            let done = this.read_blocking(operation, |moment| work(moment.connection, &mut send));
             if let Err(Stop::Error(error)) = done {
                 // Nobody reads: nobody misses the error.
                 let _ = sender.blocking_send(Err(error));

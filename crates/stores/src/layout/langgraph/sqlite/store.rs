@@ -18,7 +18,7 @@ use super::reading::Reading;
 use super::scan::Scan;
 use super::side::{ACTIVE, Place, STAGED};
 use super::units::{Fail, exists, send_unit};
-use super::{File, LangGraphSqlite, apply, put, segments, shape};
+use super::{LangGraphSqlite, apply, put, segments, shape};
 
 #[async_trait]
 impl Store for LangGraphSqlite {
@@ -35,7 +35,7 @@ impl Store for LangGraphSqlite {
             let message = "this store keeps no control records yet; use it in a copy";
             return Err(Error::new(ErrorKind::Unsupported, "prepare a store", message));
         }
-        let database = self.database("prepare a store")?;
+        let database = self.files.database()?;
         let this = database.clone();
         let work = move |connection: &mut Connection| prepare(&this, connection);
         database.run("prepare a store", work).await
@@ -70,7 +70,7 @@ impl Store for LangGraphSqlite {
 
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {
         let operation = "apply operations";
-        let database = self.database(operation)?.clone();
+        let database = self.files.database()?.clone();
         let limits = self.info.capabilities;
         blocking(operation, move || {
             let failed = |e| database.failed(operation, e);
@@ -80,7 +80,7 @@ impl Store for LangGraphSqlite {
     }
 
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
-        let database = self.database("purge a unit")?.clone();
+        let database = self.files.database()?.clone();
         blocking("purge a unit", move || {
             let failed = |e| database.failed("purge a unit", e);
             apply::purge(&mut database.lock(), &unit, exactly, &failed)
@@ -98,20 +98,7 @@ impl Store for LangGraphSqlite {
         was: Option<Etag>,
         now: Bytes,
     ) -> Result<Swap> {
-        registers::swap(self.database("change a register")?, name, was, now).await
-    }
-}
-
-impl LangGraphSqlite {
-    fn database(&self, operation: &'static str) -> Result<&Database> {
-        match &self.file {
-            File::Target(_, database) => Ok(database),
-            File::Source(source) => {
-                let message = "the file was opened to be read only";
-                let error = Error::new(ErrorKind::Refused, operation, message);
-                Err(error.with("file", source.path().display().to_string()))
-            }
-        }
+        registers::swap(self.files.database()?, name, was, now).await
     }
 }
 

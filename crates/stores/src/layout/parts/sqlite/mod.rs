@@ -6,7 +6,6 @@
 
 mod damage;
 mod edit;
-mod files;
 mod log_rows;
 mod read;
 pub mod schema;
@@ -27,10 +26,10 @@ use restow_store::{
 };
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::engine::sqlite::files::{Files, Moment};
 use crate::engine::sqlite::source::Source;
 use crate::engine::sqlite::{Database, registers};
 use crate::layout::parts::query::NewestFirst;
-use files::Files;
 use read::Reader;
 use schema::Found;
 use write::Writer;
@@ -92,8 +91,8 @@ impl PartsSqlite {
     {
         let files = self.files.clone();
         produce(purpose, move |out: &FrameSender| -> Result<(), Stop> {
-            let read = |connection: &Connection| {
-                Reader::new(connection, out).and_then(|mut reader| work(&mut reader))
+            let read = |moment: &Moment<'_>| {
+                Reader::new(moment.connection, out).and_then(|mut reader| work(&mut reader))
             };
             let done = files.look("read units", read)?;
             done.map_err(|ended| ended.stop(|error| files.failed("read units", error)))
@@ -108,6 +107,7 @@ impl PartsSqlite {
     {
         let files = self.files.clone();
         blocking(operation, move || {
+            let work = |moment: &Moment<'_>| work(moment.connection);
             files.look(operation, work)?.map_err(|error| files.failed(operation, error))
         })
         .await
@@ -226,7 +226,9 @@ const OPEN: &str = "open a parts file";
 
 /// Refuses a file that is not of this layout, or of a format that this version does not know.
 fn recognised(files: &Files, may_be_empty: bool) -> Result<()> {
-    let found = files.look(OPEN, schema::find)?.map_err(|error| files.failed(OPEN, error))?;
+    let found = files
+        .look(OPEN, |moment| schema::find(moment.connection))?
+        .map_err(|error| files.failed(OPEN, error))?;
     let message = match found {
         Found::Ours => return Ok(()),
         Found::Empty if may_be_empty => return Ok(()),

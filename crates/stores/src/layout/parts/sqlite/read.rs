@@ -123,6 +123,15 @@ impl<'c> Reader<'c> {
 
     /// Walks pages as they lie in the file.
     pub(super) fn pages(&mut self, from: i64, to: i64, at: Option<&Cursor>) -> Result<(), Ended> {
+        if from == i64::MIN && at.is_none() {
+            // Of these no share would ever tell.
+            for unit in unit::without_pages(self.connection)? {
+                let (unit, place) = (Some(unit), "table restow_page".to_owned());
+                let why =
+                    "the unit has no page, and a unit without records is not there".to_owned();
+                self.out.send(Frame::Damaged { unit, place, why })?;
+            }
+        }
         let from = at.and_then(|c| c.0[..].try_into().ok()).map_or(from, i64::from_be_bytes);
         let sql = "SELECT page_no, unit_no, first_key, raw_len, digest, data FROM restow_page \
                    WHERE page_no >= ?1 AND page_no < ?2 ORDER BY page_no";

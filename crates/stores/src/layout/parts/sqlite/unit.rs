@@ -73,6 +73,15 @@ pub(super) fn of_number(
     connection.prepare_cached(&sql)?.query_row([unit_no], row).optional()
 }
 
+/// Returns the units that have lost all their pages.
+pub(super) fn without_pages(connection: &Connection) -> rusqlite::Result<Vec<UnitId>> {
+    let sql = "SELECT unit FROM restow_unit u WHERE token IS NULL AND NOT EXISTS \
+               (SELECT 1 FROM restow_page p WHERE p.unit_no = u.unit_no) ORDER BY unit";
+    let mut statement = connection.prepare(sql)?;
+    let units = statement.query_map([], |row| Ok(UnitId::new(row.get::<_, String>(0)?)))?;
+    units.collect()
+}
+
 /// Returns up to `limit` units by name, from one on.
 pub(super) fn from(
     connection: &Connection,
