@@ -14,7 +14,7 @@ fn body() -> impl Strategy<Value = Body> {
         (any::<i64>(), any::<i32>())
             .prop_map(|(c, exponent)| Body::Decimal(Decimal { coefficient: c.into(), exponent })),
         any::<u64>().prop_map(|bits| Body::Float(Float::new(f64::from_bits(bits)))),
-        ".{0,6}".prop_map(|t| Body::text(t)),
+        ".{0,6}".prop_map(Body::text),
         prop::collection::vec(any::<u8>(), 0..6).prop_map(|b| Body::Bytes(b.into())),
         prop::collection::vec(any::<u8>(), 0..6)
             .prop_map(|b| Body::Value(ValueRef { digest: Digest::of(&b), len: b.len() as u64 })),
