@@ -1,6 +1,6 @@
 //! What a process that died leaves beside its file: a WAL of any length, with its index or without,
-//! or a journal. A source is read as its owner would find it, and nothing there is touched; a target
-//! is copied into.
+//! or a journal. A source is read as its owner would find it, and nothing there is touched; a
+//! target is copied into.
 
 use std::fs;
 
