@@ -160,3 +160,24 @@ pub(crate) fn folded(text: &str) -> String {
     }
     out
 }
+
+/// Hides the numbers of estimates: those of a parts file differ a little from run to run.
+pub(crate) fn unestimated(text: &str) -> String {
+    let is_estimate = |line: &str| {
+        let key = line.split(' ').next().unwrap_or_default();
+        line.contains("(an estimate)") || key.ends_with("_estimate")
+    };
+    let hidden = |line: &str| {
+        let mut out = String::new();
+        for c in line.chars() {
+            match c.is_ascii_digit() || (c == '.' && out.ends_with('#')) {
+                true if out.ends_with('#') => {}
+                true => out.push('#'),
+                false => out.push(c),
+            }
+        }
+        out
+    };
+    let line = |line: &str| if is_estimate(line) { hidden(line) } else { line.to_owned() };
+    text.lines().map(|text| line(text) + "\n").collect()
+}
