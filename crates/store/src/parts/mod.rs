@@ -2,7 +2,7 @@
 //!
 //! A value is *cut* into pieces at the boundaries of its elements ([`cut`]); equal pieces of one
 //! unit are kept once, as numbered elements of the unit's log ([`log`]); elements lie together in
-//! compressed *parts* named by the digest of their raw bytes ([`part`]); a [`pointer`] says which
+//! compressed *parts* named by the digest of their raw bytes ([`part`]); a [`mod@pointer`] says which
 //! runs of elements make the value, and *join* puts it together again with every check.
 //!
 //! A list that grows by one message adds that message, and a pointer of constant size. A list that
