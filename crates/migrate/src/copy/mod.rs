@@ -1,6 +1,6 @@
 //! The copier: every unit of one store into another, read back before it counts.
 //!
-//! Several workers take shares of the source from one queue; each is a [`lane`] of frames that
+//! Several workers take shares of the source from one queue; each is a lane of frames that
 //! fills batches, stages what is larger than one, and saves its progress behind the data. Whatever
 //! the target holds already is settled by both sides' digests and the watermark
 //! ([`crate::Relation`]); then what is gone from the source goes, and a sweep compares the stores.
