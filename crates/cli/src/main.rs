@@ -7,6 +7,7 @@ mod args;
 mod clock;
 mod commands;
 mod exit;
+mod memory;
 mod out;
 mod progress;
 mod words;
@@ -20,6 +21,7 @@ use exit::Exit;
 use out::Out;
 
 fn main() -> ExitCode {
+    memory::give_back_large_blocks();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return usage(&error),

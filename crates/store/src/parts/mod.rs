@@ -2,8 +2,8 @@
 //!
 //! A value is *cut* into pieces at the boundaries of its elements ([`cut`]); equal pieces of one
 //! unit are kept once, as numbered elements of the unit's log ([`log`]); elements lie together in
-//! compressed *parts* named by the digest of their raw bytes ([`part`]); a [`mod@pointer`] says which
-//! runs of elements make the value, and *join* puts it together again with every check.
+//! compressed *parts* named by the digest of their raw bytes ([`part`]); a [`mod@pointer`] says
+//! which runs of elements make the value, and *join* puts it together again with every check.
 //!
 //! A list that grows by one message adds that message, and a pointer of constant size. A list that
 //! is edited adds a few nodes of a tree behind the pointer, never a copy of the pointer.

@@ -9,6 +9,7 @@ use restow_store::{
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
+use super::large;
 use super::put::{self, Contents, Held, Unput};
 use super::shape;
 use super::side::{ACTIVE, Place, STAGED, make_stage};
@@ -313,11 +314,12 @@ fn promote(connection: &Connection, unit: &UnitId) -> Result<(), Not> {
         } else if to == ACTIVE.unit {
             ACTIVE.make_unit(connection)?;
         }
-        let sql = format!(
-            "INSERT INTO {to} ({columns}) SELECT {columns} FROM {from} WHERE thread_id = ?1
-             ORDER BY {order}"
-        );
-        connection.prepare_cached(&sql)?.execute([unit.as_str()])?;
+        let large = match to {
+            _ if to == ACTIVE.checkpoints => Some(("checkpoint", Some("metadata"))),
+            _ if to == ACTIVE.writes => Some(("value", None)),
+            _ => None,
+        };
+        large::move_rows(connection, (to, from), (columns, order), large, unit.as_str())?;
     }
     discard(connection, unit)
 }

@@ -12,6 +12,7 @@
 mod apply;
 mod checkpoint;
 mod describe;
+mod large;
 mod put;
 mod query;
 mod reading;

@@ -5,11 +5,13 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use restow_model::{Digest, Key, Record, UnitDigest, UnitId};
 use restow_store::{KeyRange, Selection, Unsupported};
+use rusqlite::blob::ZeroBlob;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::record::{self, CheckpointView, PayloadView, View, WriteView};
 use super::super::{json_text, order::Orders, packed};
 use super::checkpoint::{self, CheckpointCells};
+use super::large;
 use super::reading::{Found, Reading, Table};
 use super::row::{Bound, Class, LARGE};
 use super::side::{self, Place};
@@ -175,42 +177,32 @@ fn put_checkpoint(
     unit: &UnitId,
     cells: &CheckpointCells<'_>,
 ) -> rusqlite::Result<()> {
-    let insert = |payload: &dyn rusqlite::ToSql| {
+    let insert = |payload: &dyn rusqlite::ToSql, metadata: &dyn rusqlite::ToSql| {
         let sql = format!(
             "INSERT OR REPLACE INTO {} (thread_id, checkpoint_ns, checkpoint_id,
              parent_checkpoint_id, type, checkpoint, metadata) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             place.checkpoints
         );
-        connection.prepare_cached(&sql)?.execute(params![
-            unit.as_str(),
-            &cells.view.namespace,
-            &cells.view.id,
-            cells.parent,
-            cells.tag,
-            payload,
-            Bound(cells.metadata.class, &cells.metadata.bytes),
-        ])
+        let (namespace, id) = (&cells.view.namespace, &cells.view.id);
+        let (unit, parent, tag) = (unit.as_str(), cells.parent, cells.tag);
+        let row = params![unit, namespace, id, parent, tag, payload, metadata];
+        connection.prepare_cached(&sql)?.execute(row).map(drop)
     };
+    let metadata = Bound(cells.metadata.class, &cells.metadata.bytes);
     let class = cells.payload_class;
     let len: usize = cells.payload.iter().map(Bytes::len).sum();
+    let are_blobs = class == Class::Blob && cells.metadata.class == Class::Blob;
+    if len > LARGE && are_blobs {
+        insert(&ZeroBlob(len as u64), &ZeroBlob(cells.metadata.bytes.len() as u64))?;
+        let rowid = connection.last_insert_rowid();
+        let pieces = cells.payload.iter().map(|piece| &piece[..]);
+        large::fill(connection, (place.checkpoints, "checkpoint", rowid), pieces)?;
+        let pieces = [&cells.metadata.bytes[..]];
+        return large::fill(connection, (place.checkpoints, "metadata", rowid), pieces);
+    }
     match cells.payload.as_slice() {
-        [whole] => insert(&Bound(class, whole)).map(drop),
-        pieces if len <= LARGE || class != Class::Blob => {
-            insert(&Bound(class, &pieces.concat())).map(drop)
-        }
-        pieces => {
-            // Large: no second whole copy in memory.
-            insert(&rusqlite::blob::ZeroBlob(len as u64))?;
-            let rowid = connection.last_insert_rowid();
-            let table = place.checkpoints;
-            let mut blob = connection.blob_open("main", table, "checkpoint", rowid, false)?;
-            let mut at = 0;
-            for piece in pieces {
-                blob.write_all_at(piece, at)?;
-                at += piece.len();
-            }
-            blob.close()
-        }
+        [whole] => insert(&Bound(class, whole), &metadata),
+        pieces => insert(&Bound(class, &pieces.concat()), &metadata),
     }
 }
 
@@ -227,18 +219,19 @@ fn put_write(
          idx, channel, type, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         place.writes
     );
-    let row = params![
-        unit.as_str(),
-        &view.namespace,
-        &view.checkpoint,
-        &view.task,
-        view.path,
-        view.index,
-        view.channel,
-        view.tag,
-        Bound(class, bytes),
-    ];
-    connection.prepare_cached(&sql)?.execute(row).map(drop)
+    let insert = |value: &dyn rusqlite::ToSql| {
+        let (namespace, checkpoint, task) = (&view.namespace, &view.checkpoint, &view.task);
+        let (unit, path, index) = (unit.as_str(), view.path, view.index);
+        let (channel, tag) = (view.channel, view.tag);
+        let row = params![unit, namespace, checkpoint, task, path, index, channel, tag, value];
+        connection.prepare_cached(&sql)?.execute(row).map(drop)
+    };
+    if bytes.len() <= LARGE || class != Class::Blob {
+        return insert(&Bound(class, bytes));
+    }
+    insert(&ZeroBlob(bytes.len() as u64))?;
+    let rowid = connection.last_insert_rowid();
+    large::fill(connection, (place.writes, "value", rowid), [bytes])
 }
 
 /// Removes a record and what is kept beside it; says whether it was there.
