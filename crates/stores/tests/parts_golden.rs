@@ -1,8 +1,8 @@
 //! A `parts+sqlite` file of format 1, as it was written once: it opens, and sums to what it held.
 //!
 //! A change of the format that forgets the files out there fails here. A new format gets a file of
-//! its own beside this one, which stays. Made of two threads of `examples/agent.sqlite` and of a chat
-//! that is long enough for two parts:
+//! its own beside this one, which stays. Made of two threads of `examples/agent.sqlite` and of a
+//! chat that is long enough for two parts:
 //!
 //! ```text
 //! generate --seed 1 chat long.db --threads 1 --turns 38
