@@ -234,3 +234,16 @@ async fn a_source_is_not_written_to() {
     let count: i64 = reader.query_row(tables, [], |row| row.get(0)).expect("a count");
     assert_eq!(count, 0);
 }
+
+#[test]
+fn another_application_s_database_is_no_target_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("other.db");
+    let file = rusqlite::Connection::open(&path).expect("a database");
+    file.execute_batch("CREATE TABLE users (name TEXT)").expect("a table");
+    drop(file);
+    let before = std::fs::read(&path).expect("bytes");
+    let error = LangGraphSqlite::target(&path, true).expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert_eq!(std::fs::read(&path).expect("bytes"), before);
+}

@@ -57,11 +57,23 @@ pub(super) async fn run(args: &Copy, clock: Arc<dyn Clock>, out: &Out) -> Result
     drop(shown);
     let report = report?;
     print(&report, clock.monotonic().saturating_sub(began), out);
+    if args.units.units.is_some() && !report.interrupted && is_about_nothing(&report) {
+        let message = "no unit matches --units; nothing was copied";
+        return Err(Error::new(ErrorKind::Invalid, "copy", message));
+    }
     Ok(match report.outcome() {
         Outcome::Clean => Exit::Ok,
         Outcome::SetAside | Outcome::Incomplete => Exit::Unclean,
         Outcome::Interrupted => Exit::Interrupted,
     })
+}
+
+/// Says whether a run met no unit at all.
+fn is_about_nothing(report: &CopyReport) -> bool {
+    let units = &report.units;
+    let met = units.copied + units.unchanged + units.adopted + units.updated + units.removed;
+    let planned = report.planned.as_ref().map_or(0, |planned| planned.units);
+    met + planned == 0 && report.failures.is_empty() && report.aside.is_empty()
 }
 
 /// Opens the target; a dry run makes nothing, so it looks at an empty store in its place.

@@ -23,7 +23,10 @@ pub(super) fn migration(
     target: &str,
     now_ms: i64,
 ) -> Result<MigrationId> {
-    let sql = "INSERT INTO migration (source, target, began_ms) VALUES (?1, ?2, ?3)";
+    // Its moment is its number: the names of stagings are made of it, and two ledgers that are used
+    // for one target must not share them.
+    let sql = "INSERT INTO migration (id, source, target, began_ms) VALUES \
+               (max(?3, 1 + (SELECT coalesce(max(id), 0) FROM migration)), ?1, ?2, ?3)";
     c.execute(sql, params![source, target, now_ms])?;
     Ok(MigrationId(c.last_insert_rowid()))
 }

@@ -73,7 +73,13 @@ impl LangGraphSqlite {
         let named = |e: Error| e.with("file", path.display().to_string());
         // Looked at before it is opened to be written to: that alone would change another's file.
         if std::fs::metadata(path).is_ok_and(|about| about.len() > 0) {
-            shape::recognise(Source::open(path)?.connect()?.connection()).map_err(named)?;
+            let opened = Source::open(path)?.connect()?;
+            let shape = shape::recognise(opened.connection()).map_err(named)?;
+            if shape.is_none() && shape::is_another_s(opened.connection()).map_err(named)? {
+                let message = "the file holds another database; name a new file";
+                let kind = restow_store::ErrorKind::Refused;
+                return Err(named(Error::new(kind, "open a database", message)));
+            }
         }
         let database = Database::open(path, create)?;
         shape::recognise(&database.lock()).map_err(named)?;

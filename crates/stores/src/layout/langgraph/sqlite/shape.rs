@@ -78,6 +78,17 @@ pub fn recognise(connection: &Connection) -> Result<Option<Shape>> {
     Ok(Some(Shape { has_path, store_tables }))
 }
 
+/// Says whether a database without LangGraph's tables holds any but restow's own.
+pub fn is_another_s(connection: &Connection) -> Result<bool> {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE type IN ('table', 'view') \
+               AND name NOT LIKE 'restow\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+    let found = connection.prepare(sql).and_then(|mut statement| statement.exists([]));
+    found.map_err(|e| {
+        let message = "the schema cannot be read";
+        Error::new(ErrorKind::Damaged, "look at the tables", message).because(e)
+    })
+}
+
 /// Says whether a table is there.
 pub fn exists(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
