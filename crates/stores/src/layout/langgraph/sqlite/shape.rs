@@ -81,7 +81,7 @@ pub fn recognise(connection: &Connection) -> Result<Option<Shape>> {
 /// Says whether a database without LangGraph's tables holds any but restow's own.
 pub fn is_another_s(connection: &Connection) -> Result<bool> {
     let sql = "SELECT 1 FROM sqlite_schema WHERE type IN ('table', 'view') \
-               AND name NOT LIKE 'restow\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+               AND substr(name, 1, 7) NOT IN ('restow_', 'sqlite_')";
     let found = connection.prepare(sql).and_then(|mut statement| statement.exists([]));
     found.map_err(|e| {
         let message = "the schema cannot be read";
