@@ -17,7 +17,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use restow_store::{Error, ErrorKind, Result};
 use rusqlite::config::DbConfig;
@@ -26,6 +26,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::{BUSY_WAIT, failed};
 
 const OPEN: &str = "open a database";
+/// How long the probe waits for a lock: an application that closes its file holds one for a moment.
+const PROBE_WAIT: Duration = Duration::from_secs(3);
 static PROBE: Mutex<()> = Mutex::new(());
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// How many bytes of a WAL lie before its first frame.
@@ -141,7 +143,7 @@ impl Source {
         // Two probes of one process would take each other for another application.
         let _one = PROBE.lock().unwrap_or_else(PoisonError::into_inner);
         let probe = self.connect_as("mode=ro", true).and_then(|connection| {
-            connection.busy_timeout(std::time::Duration::ZERO)?;
+            connection.busy_timeout(PROBE_WAIT)?;
             connection.query_row("PRAGMA schema_version", [], |_| Ok(()))
         });
         match probe {
