@@ -56,11 +56,11 @@ pub(super) async fn run(args: &Copy, clock: Arc<dyn Clock>, out: &Out) -> Result
         restow::copy(reading, target.store.clone(), ledger, clock.clone(), options, counters).await;
     drop(shown);
     let report = report?;
-    print(&report, clock.monotonic().saturating_sub(began), out);
     if args.units.units.is_some() && !report.interrupted && is_about_nothing(&report) {
         let message = "no unit matches --units; nothing was copied";
         return Err(Error::new(ErrorKind::Invalid, "copy", message));
     }
+    print(&report, clock.monotonic().saturating_sub(began), out);
     Ok(match report.outcome() {
         Outcome::Clean => Exit::Ok,
         Outcome::SetAside | Outcome::Incomplete => Exit::Unclean,

@@ -9,6 +9,21 @@ use crate::common::{APP, Folder, World, number, open};
 
 const HOME: &str = "langgraph+sqlite:home.sqlite";
 
+/// A mistyped name, of a file of names or of a unit, is no copy that went well.
+#[test]
+fn units_that_match_nothing() {
+    let world = World::example("agent.sqlite");
+    let copy = ["copy", APP, "agent.restow", "--units", "names.txt"];
+    assert_snapshot!(world.transcript(&copy), @r"
+    $ restow copy app/agent.db agent.restow --units names.txt
+    langgraph+sqlite:app/agent.db
+      → parts+sqlite:agent.restow
+    --- standard error
+    restow: copy: no unit matches --units; nothing was copied
+    --- exit 2
+    ");
+}
+
 #[test]
 fn a_place_that_cannot_be_written_to() {
     let world = World::example("agent.sqlite");
