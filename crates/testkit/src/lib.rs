@@ -12,4 +12,5 @@ pub mod damage;
 pub mod generate;
 pub mod measure;
 pub mod official;
+pub mod postgres;
 pub mod reading;

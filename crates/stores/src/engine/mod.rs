@@ -1,4 +1,6 @@
 //! Engines: how bytes are kept. They know connections, transactions and errors, and no layout.
 
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -11,6 +11,8 @@ pub mod memo;
 pub mod msgpack;
 pub mod order;
 pub mod packed;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod record;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
