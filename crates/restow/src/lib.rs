@@ -6,10 +6,12 @@
 //! ```no_run
 //! # async fn copy(clock: std::sync::Arc<dyn restow::Clock>) -> restow::Result<()> {
 //! use std::sync::Arc;
-//! use restow::{Access, Address, CopyOptions, Progress};
+//! use restow::{Access, Address, CopyOptions, Environment, Progress};
 //!
-//! let source = restow::open(&Address::parse("agent.db")?, Access::Read).await?;
-//! let target = restow::open(&Address::parse("agent.restow")?, Access::Write).await?;
+//! let environment = Environment::default();
+//! let source = restow::open(&Address::parse("agent.db")?, Access::Read, &environment).await?;
+//! let target = Address::parse("agent.restow")?;
+//! let target = restow::open(&target, Access::Write, &environment).await?;
 //! let ledger = restow::open_ledger("agent.restow.ledger".as_ref()).await?;
 //! let (options, progress) = (CopyOptions::default(), Arc::new(Progress::new()));
 //! let report =
@@ -32,7 +34,7 @@ pub use restow_store as store;
 pub use restow_store::failpoint;
 pub use restow_store::ledger::{Failure, Ledger, Summary};
 pub use restow_store::memory::MemoryStore;
-pub use restow_store::{Address, Clock, Error, ErrorKind, Result, Store};
+pub use restow_store::{Address, Clock, Environment, Error, ErrorKind, Result, Store};
 pub use restow_stores::layout::langgraph::sqlite::Description;
 pub use restow_stores::registry::{ADDRESSES, Access, Opened, file_of, open};
 

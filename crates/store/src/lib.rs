@@ -12,6 +12,7 @@ pub mod capabilities;
 pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod environment;
 pub mod error;
 pub mod failpoint;
 pub mod feed;
@@ -33,6 +34,7 @@ pub use batch::{
 };
 pub use capabilities::{Capabilities, StoreInfo};
 pub use clock::Clock;
+pub use environment::Environment;
 pub use error::{Error, ErrorKind, Result};
 pub use frame::{Cursor, Frame, Frames};
 pub use register::{Etag, RegisterName, Role, StoreRecord, Swap, WithoutControl};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use restow_store::feed::blocking;
 use restow_store::query::langgraph::LangGraphQuery;
-use restow_store::{Address, Error, ErrorKind, Result, Store};
+use restow_store::{Address, Environment, Error, ErrorKind, Result, Store};
 
 use crate::engine::sqlite::source::Source;
 use crate::layout::langgraph::sqlite::{Description, LangGraphSqlite, shape};
@@ -49,10 +49,10 @@ impl std::fmt::Debug for Opened {
     }
 }
 
-/// Opens a store.
-pub async fn open(address: &Address, access: Access) -> Result<Opened> {
-    let address = address.clone();
-    blocking("open a store", move || open_blocking(&address, access)).await
+/// Opens a store; what an address of a server leaves out is taken from the environment.
+pub async fn open(address: &Address, access: Access, environment: &Environment) -> Result<Opened> {
+    let (address, environment) = (address.clone(), environment.clone());
+    blocking("open a store", move || open_blocking(&address, access, &environment)).await
 }
 
 /// Returns the file of an address that names one.
@@ -63,7 +63,7 @@ pub fn file_of(address: &Address) -> Option<PathBuf> {
     }
 }
 
-fn open_blocking(address: &Address, access: Access) -> Result<Opened> {
+fn open_blocking(address: &Address, access: Access, _environment: &Environment) -> Result<Opened> {
     let path = std::path::absolute(&*address.place).map_err(|error| {
         Error::new(ErrorKind::Invalid, "open a store", "the path makes no sense").because(error)
     })?;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use restow::model::{KeyPart, UnitDigest, UnitId};
 use restow::store::{Content, Enumeration, Frame, Segment};
-use restow::{Access, Address, Opened};
+use restow::{Access, Address, Environment, Opened};
 
 use crate::generate::Random;
 
@@ -62,7 +62,7 @@ async fn places(opened: &Opened) -> Vec<(UnitId, String, String)> {
 
 async fn open(path: &Path) -> Opened {
     let address = Address::parse(&path.display().to_string()).expect("a path");
-    restow::open(&address, Access::Read).await.expect("a store")
+    restow::open(&address, Access::Read, &Environment::default()).await.expect("a store")
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {

@@ -16,7 +16,7 @@ use crate::words::{bytes, counted};
 
 pub(super) async fn run(args: &Assess, clock: Arc<dyn Clock>, out: &Out) -> Result<Exit> {
     let address = Address::parse(&args.store)?;
-    let opened = restow::open(&address, Access::Read).await?;
+    let opened = super::open(&address, Access::Read).await?;
     let described = opened.describe().await?;
     let size = restow::file_of(&address).and_then(|path| path.metadata().ok()).map(|m| m.len());
     let stop = Stop::new();

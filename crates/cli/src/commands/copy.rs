@@ -26,7 +26,7 @@ pub(super) async fn run(args: &Copy, clock: Arc<dyn Clock>, out: &Out) -> Result
     refuse_same_file(&source_at, &target_at)?;
     refuse_unconfirmed(args, &target_at)?;
     let options = options(args)?;
-    let source = restow::open(&source_at, Access::Read).await?;
+    let source = super::open(&source_at, Access::Read).await?;
     let (target, scratch) = target(args, &target_at).await?;
     let (from, to) = (source.store.info().address.clone(), target.store.info().address.clone());
     let ledger = match args.dry_run {
@@ -81,7 +81,7 @@ async fn target(args: &Copy, address: &Address) -> Result<(Opened, Option<tempfi
     let is_there = restow::file_of(address).is_none_or(|path| path.exists());
     if !args.dry_run || is_there {
         let access = if args.dry_run { Access::Read } else { Access::Write };
-        return Ok((restow::open(address, access).await?, None));
+        return Ok((super::open(address, access).await?, None));
     }
     let failed = |error: std::io::Error| {
         let message = "no temporary folder can be made";
@@ -91,7 +91,7 @@ async fn target(args: &Copy, address: &Address) -> Result<(Opened, Option<tempfi
     let name = restow::file_of(address).and_then(|p| p.file_name().map(ToOwned::to_owned));
     let place = folder.path().join(name.unwrap_or_default()).display().to_string();
     let inside = Address { place: place.into(), ..address.clone() };
-    let opened = restow::open(&inside, Access::Write).await?;
+    let opened = super::open(&inside, Access::Write).await?;
     opened.store.prepare(restow::store::Role::CopyTarget, "").await?;
     Ok((opened, Some(folder)))
 }

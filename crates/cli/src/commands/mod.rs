@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use restow::model::UnitId;
-use restow::{Address, Clock, Error, ErrorKind, Result, Stop, UnitFilter};
+use restow::{
+    Access, Address, Clock, Environment, Error, ErrorKind, Opened, Result, Stop, UnitFilter,
+};
 
 use crate::args::{Args, Command, Units};
 use crate::clock::SystemClock;
@@ -28,6 +30,13 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<Exit> {
         Command::Status(args) => status::run(&args, clock, out).await,
         Command::Completions(args) => Ok(completions::run(&args)),
     }
+}
+
+/// Opens a store, taking what its address leaves out from the environment.
+async fn open(address: &Address, access: Access) -> Result<Opened> {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    restow::open(address, access, &variables.collect::<Environment>()).await
 }
 
 /// Returns the units that a command is about.

@@ -14,8 +14,8 @@ use crate::words::{count, counted};
 
 pub(super) async fn run(args: &Verify, clock: Arc<dyn Clock>, out: &Out) -> Result<Exit> {
     let (source_at, target_at) = (Address::parse(&args.source)?, Address::parse(&args.target)?);
-    let source = restow::open(&source_at, Access::Read).await?;
-    let target = restow::open(&target_at, Access::Read).await?;
+    let source = super::open(&source_at, Access::Read).await?;
+    let target = super::open(&target_at, Access::Read).await?;
     let ledger = match ledger_path(args.ledger.as_ref(), &target_at) {
         Ok(path) => restow::read_ledger(&path).await?,
         Err(_) => None,

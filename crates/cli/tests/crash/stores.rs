@@ -7,7 +7,7 @@ use std::path::Path;
 use futures::StreamExt;
 use restow::model::UnitDigest;
 use restow::store::{Enumeration, Frame, Segment};
-use restow::{Access, Address};
+use restow::{Access, Address, Environment};
 use rusqlite::{Connection, OptionalExtension};
 
 /// Units, and the sums of their records.
@@ -19,7 +19,8 @@ pub(crate) type Threads = BTreeMap<String, (i64, i64)>;
 pub(crate) fn contents(address: &str) -> Contents {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let store = restow::open(&Address::parse(address).unwrap(), Access::Read).await;
+        let (address, environment) = (Address::parse(address).unwrap(), Environment::default());
+        let store = restow::open(&address, Access::Read, &environment).await;
         let store = store.unwrap_or_else(|e| panic!("open {address}: {e}")).store;
         let mut frames = store.scan(Segment::whole(Enumeration::Units), None).await.unwrap();
         let (mut found, mut sum) = (Contents::new(), UnitDigest::default());
