@@ -2,9 +2,17 @@
 //!
 //! A unit's records lie in *pages*, runs of records in key order, each compressed and named by its
 //! digest; their values lie in the parts of the unit's log (`restow_store::parts`). The formats are
-//! described in `docs/formats.md`.
+//! described in `docs/formats.md`. The mechanism is one for all engines; an engine's folder holds
+//! its tables, and how rows are found and changed in them.
 
+mod damage;
+mod edit;
+mod log;
 pub mod page;
 pub mod query;
+mod read;
+mod rows;
+mod segments;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod write;

@@ -4,13 +4,8 @@
 //! - A unit's row, pages and parts change in one transaction; a reader sees one moment.
 //! - What a copy reads from is opened so that nothing is written and nothing left behind.
 
-mod damage;
-mod edit;
-mod log_rows;
-mod read;
+mod rows;
 pub mod schema;
-mod unit;
-mod write;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,11 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use restow_model::{Record, UnitId};
+use restow_store::failpoint::Point;
 use restow_store::feed::{FrameSender, Purpose, Stop, blocking, produce};
 use restow_store::{
-    Batch, Capabilities, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName,
-    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, UnitOutcome,
-    Unsupported, WithoutControl,
+    Batch, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName, Result, Role,
+    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, UnitOutcome, Unsupported,
+    WithoutControl, failpoint,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -30,12 +26,12 @@ use crate::engine::sqlite::files::{Files, Moment};
 use crate::engine::sqlite::source::Source;
 use crate::engine::sqlite::{Database, registers};
 use crate::layout::parts::query::NewestFirst;
-use read::Reader;
+use crate::layout::parts::read::{Ended, Reader};
+use crate::layout::parts::rows::ReadRows;
+use crate::layout::parts::segments::segments;
+use crate::layout::parts::write::{self, Logs, Writer};
+use rows::Rows;
 use schema::Found;
-use write::Writer;
-
-/// How many bytes one unit may put in one apply.
-pub(crate) const APPLY_BYTES_MAX: usize = 32 << 20;
 
 /// A store of the compact layout in one SQLite file.
 #[derive(Debug)]
@@ -67,35 +63,31 @@ impl PartsSqlite {
 
     fn of(path: &Path, files: Files, may_be_empty: bool) -> Result<Self> {
         recognised(&files, may_be_empty)?;
-        let capabilities = Capabilities {
-            apply_bytes_max: APPLY_BYTES_MAX,
-            keeps_digests: true,
-            ..Capabilities::default()
-        };
         let info = StoreInfo {
             address: format!("parts+sqlite:{}", path.display()),
             layout: "parts",
             engine: "sqlite",
             application: None,
-            capabilities,
+            capabilities: write::capabilities(),
         };
-        let writer =
-            Writer::new().map_err(|torn| Error::new(ErrorKind::Failed, OPEN, torn.to_string()))?;
+        let writer = Writer::new(&Logs::default())
+            .map_err(|torn| Error::new(ErrorKind::Failed, OPEN, torn.to_string()))?;
         Ok(Self { info, files, writer: Arc::new(Mutex::new(writer)) })
     }
 
     /// Runs a reader in one read transaction, and its frames as a stream.
     fn stream<F>(&self, purpose: Purpose, work: F) -> Frames
     where
-        F: FnOnce(&mut Reader<'_>) -> Result<(), read::Ended> + Send + 'static,
+        F: FnOnce(&mut Rows<'_>, &mut Reader<'_>) -> Result<(), Ended<rusqlite::Error>>
+            + Send
+            + 'static,
     {
         let files = self.files.clone();
         produce(purpose, move |out: &FrameSender| -> Result<(), Stop> {
-            let read = |moment: &Moment<'_>| {
-                Reader::new(moment.connection, out).and_then(|mut reader| work(&mut reader))
-            };
+            let read =
+                |moment: &Moment<'_>| work(&mut Rows(moment.connection), &mut Reader::new(out)?);
             let done = files.look("read units", read)?;
-            done.map_err(|ended| ended.stop(|error| files.failed("read units", error)))
+            done.map_err(|ended| ended.stop(|error| files.failed("read units", error).into()))
         })
     }
 
@@ -128,9 +120,7 @@ impl PartsSqlite {
 #[async_trait]
 impl NewestFirst for PartsSqlite {
     async fn newest_units(&self, skip: usize, limit: usize) -> Result<Vec<(UnitId, String)>> {
-        let work = move |connection: &Connection| unit::newest_first(connection, skip, limit);
-        let rows = self.look("list units", work).await?;
-        Ok(rows.into_iter().filter_map(|row| Some((row.unit, row.newest?))).collect())
+        self.look("list units", move |connection| Rows(connection).newest_units(skip, limit)).await
     }
 }
 
@@ -164,46 +154,37 @@ impl Store for PartsSqlite {
     }
 
     async fn segments(&self, want: usize, by: Enumeration) -> Result<Vec<Segment>> {
-        self.look("divide a parts file", move |connection| match by {
-            Enumeration::Units => unit_segments(connection, want),
-            Enumeration::Storage => page_segments(connection, want),
-        })
-        .await
+        let work = move |connection: &Connection| segments(&mut Rows(connection), want, by);
+        self.look("divide a parts file", work).await
     }
 
     async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
-        Ok(self.stream(Purpose::Scan, move |reader| match segment.by {
-            Enumeration::Units => {
-                let text = |bound: &Bytes| String::from_utf8_lossy(bound).into_owned();
-                let (low, high) = (segment.from.as_ref().map(text), segment.to.as_ref().map(text));
-                reader.scan(low.as_deref().unwrap_or(""), high.as_deref(), from.as_ref())
-            }
-            Enumeration::Storage => {
-                let number = |bound: &Bytes| bound[..].try_into().ok().map(i64::from_be_bytes);
-                let low = segment.from.as_ref().and_then(number).unwrap_or(i64::MIN);
-                let high = segment.to.as_ref().and_then(number).unwrap_or(i64::MAX);
-                reader.pages(low, high, from.as_ref())
-            }
-        }))
+        Ok(self
+            .stream(Purpose::Scan, move |rows, reader| reader.scan(rows, &segment, from.as_ref())))
     }
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
-        Ok(self.stream(Purpose::Read, move |reader| reader.units(&units, &what)))
+        Ok(self.stream(Purpose::Read, move |rows, reader| reader.units(rows, &units, &what)))
     }
 
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {
         let writer = self.writer.clone();
         let work = move |database: &Database, connection: &mut Connection| {
             let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            write::apply(database, connection, &mut writer, &batch)
+            apply(database, connection, &mut writer, &batch)
         };
         self.change("write units", work).await
     }
 
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
         let work = move |database: &Database, connection: &mut Connection| {
-            write::purge(connection, &unit, exactly)
-                .map_err(|damage| damage.error("remove a unit", database, &unit))
+            let mut purge = || {
+                let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let purged = write::purge(&mut Rows(&tx), &unit, exactly)?;
+                tx.commit().map(|()| purged)
+            };
+            let failed = |e| database.failed("remove a unit", e).with("unit", unit.to_string());
+            purge().map_err(failed)
         };
         self.change("remove a unit", work).await
     }
@@ -239,35 +220,37 @@ fn recognised(files: &Files, may_be_empty: bool) -> Result<()> {
     Err(error.with("file", files.path().display().to_string()))
 }
 
-/// Divides the units by name into shares of like number.
-fn unit_segments(connection: &Connection, want: usize) -> rusqlite::Result<Vec<Segment>> {
-    let sql = "SELECT unit FROM restow_unit WHERE token IS NULL ORDER BY unit LIMIT 1 OFFSET ?1";
-    let count = "SELECT count(*) FROM restow_unit WHERE token IS NULL";
-    let units: i64 = connection.query_row(count, [], |row| row.get(0))?;
-    let shares = (want.max(1) as i64).min(units.max(1));
-    let mut bounds = vec![None];
-    for share in 1..shares {
-        let at = units * share / shares;
-        let unit: String = connection.prepare_cached(sql)?.query_row([at], |row| row.get(0))?;
-        bounds.push(Some(Bytes::from(unit)));
+/// Applies a batch: one transaction, one savepoint a unit.
+fn apply(
+    database: &Database,
+    connection: &mut Connection,
+    writer: &mut Writer,
+    batch: &Batch,
+) -> Result<Vec<UnitOutcome>> {
+    writer.rolled_back();
+    let failed = |error| database.failed(write::OPERATION, error);
+    let mut tx =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let mut outcomes = Vec::with_capacity(batch.units.len());
+    for ops in &batch.units {
+        let savepoint = tx.savepoint().map_err(failed)?;
+        let outcome = match write::apply(&mut Rows(&savepoint), writer, ops) {
+            Ok(outcome) => {
+                savepoint.commit().map_err(failed)?;
+                outcome
+            }
+            Err(stop) => {
+                drop(savepoint);
+                let file = ("file", database.path().display().to_string());
+                let failed = |error| failed(error).with("unit", ops.unit.to_string());
+                stop.outcome(&ops.unit, file, failed)?
+            }
+        };
+        outcomes.push(outcome);
     }
-    Ok(divide(Enumeration::Units, bounds))
-}
-
-/// Divides the pages by row number.
-fn page_segments(connection: &Connection, want: usize) -> rusqlite::Result<Vec<Segment>> {
-    let sql = "SELECT coalesce(min(page_no), 0), coalesce(max(page_no), 0) FROM restow_page";
-    let (low, high): (i64, i64) =
-        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let step = ((high - low) / (want.max(1) as i64)).max(1);
-    let starts = (1..want.max(1) as i64).map(|n| low + n * step).take_while(|at| *at <= high);
-    let bound = |at: i64| Some(Bytes::copy_from_slice(&at.to_be_bytes()));
-    Ok(divide(Enumeration::Storage, std::iter::once(None).chain(starts.map(bound)).collect()))
-}
-
-/// Makes the segments that lie between bounds; the first is open below, the last above.
-pub(crate) fn divide(by: Enumeration, bounds: Vec<Option<Bytes>>) -> Vec<Segment> {
-    let ends = bounds.clone().into_iter().skip(1).chain([None]);
-    let pairs = bounds.into_iter().zip(ends);
-    pairs.map(|(from, to)| Segment { by, from, to, bytes_estimate: None }).collect()
+    failpoint::pass(Point::BeforeCommit)?;
+    tx.commit().map_err(failed)?;
+    writer.committed();
+    failpoint::pass(Point::Committed)?;
+    Ok(outcomes)
 }

@@ -5,10 +5,10 @@
 use bytes::Bytes;
 use restow_model::{Digest, Key, UnitDigest};
 use restow_store::parts::part::Codec;
-use rusqlite::{Connection, OptionalExtension, params};
 
 use super::damage::{Damage, expand};
-use crate::layout::parts::page::{self, Entry, PAGE_BYTES_TARGET};
+use super::page::{self, Entry, PAGE_BYTES_TARGET};
+use super::rows::{NewPage, UnitRow, WriteRows};
 
 /// A page that is being changed.
 #[derive(Debug, Default)]
@@ -24,33 +24,38 @@ struct OpenPage {
 
 /// Changes the pages of one unit, or of its staged copy.
 pub(super) struct PageEditor<'c> {
-    connection: &'c Connection,
     unit_no: i64,
     codec: &'c mut Codec,
     open: Option<OpenPage>,
+    /// Whether pages may be stored; a unit that is new has none to look for.
+    stored: bool,
     /// The digest of the unit, changed with every entry.
     pub(super) digest: UnitDigest,
 }
 
 impl<'c> PageEditor<'c> {
-    pub(super) fn new(
-        connection: &'c Connection,
-        unit_no: i64,
-        digest: UnitDigest,
-        codec: &'c mut Codec,
-    ) -> Self {
-        Self { connection, unit_no, codec, open: None, digest }
+    pub(super) fn new(row: &UnitRow, codec: &'c mut Codec) -> Self {
+        let stored = row.version > 0;
+        Self { unit_no: row.unit_no, codec, open: None, stored, digest: row.digest }
     }
 
     /// Returns the digest of the record under a key.
-    pub(super) fn digest_at(&mut self, key: &Key) -> Result<Option<Digest>, Damage> {
-        let page = self.page_for(key)?;
+    pub(super) fn digest_at<R: WriteRows>(
+        &mut self,
+        rows: &mut R,
+        key: &Key,
+    ) -> Result<Option<Digest>, Damage<R::Error>> {
+        let page = self.page_for(rows, key)?;
         Ok(find(&page.entries, key).ok().map(|at| page.entries[at].digest()))
     }
 
     /// Writes an entry; returns the digest of the one that it replaces.
-    pub(super) fn put(&mut self, entry: Entry) -> Result<Option<Digest>, Damage> {
-        let page = self.page_for(&entry.key)?;
+    pub(super) fn put<R: WriteRows>(
+        &mut self,
+        rows: &mut R,
+        entry: Entry,
+    ) -> Result<Option<Digest>, Damage<R::Error>> {
+        let page = self.page_for(rows, &entry.key)?;
         let (added, mut taken) = (entry.summed(), None);
         page.weight += entry.weight();
         page.changed = true;
@@ -68,14 +73,18 @@ impl<'c> PageEditor<'c> {
             self.digest.take(&old.summed());
         }
         if full {
-            self.divide()?;
+            self.divide(rows)?;
         }
         Ok(taken.map(|old| old.digest()))
     }
 
     /// Removes the entry under a key; returns its digest.
-    pub(super) fn remove(&mut self, key: &Key) -> Result<Option<Digest>, Damage> {
-        let page = self.page_for(key)?;
+    pub(super) fn remove<R: WriteRows>(
+        &mut self,
+        rows: &mut R,
+        key: &Key,
+    ) -> Result<Option<Digest>, Damage<R::Error>> {
+        let page = self.page_for(rows, key)?;
         let Ok(at) = find(&page.entries, key) else { return Ok(None) };
         let old = page.entries.remove(at);
         page.weight -= old.weight();
@@ -87,59 +96,55 @@ impl<'c> PageEditor<'c> {
     /// Forgets all pages; the caller removes their rows.
     pub(super) fn clear(&mut self) {
         self.open = None;
+        self.stored = false;
         self.digest = UnitDigest::default();
     }
 
     /// Writes the open page.
-    pub(super) fn finish(&mut self) -> Result<(), Damage> {
+    pub(super) fn finish<R: WriteRows>(&mut self, rows: &mut R) -> Result<(), Damage<R::Error>> {
         let Some(page) = self.open.take() else { return Ok(()) };
-        self.write(&page)
+        self.write(rows, &page)
     }
 
     /// Opens the page that a key belongs to.
-    fn page_for(&mut self, key: &Key) -> Result<&mut OpenPage, Damage> {
+    fn page_for<R: WriteRows>(
+        &mut self,
+        rows: &mut R,
+        key: &Key,
+    ) -> Result<&mut OpenPage, Damage<R::Error>> {
         let inside = self.open.as_ref().is_some_and(|page| {
             let from = page.entries.first().is_none_or(|first| first.key <= *key);
             from && page.until.as_ref().is_none_or(|until| key.as_bytes() < until)
         });
         if !inside {
-            self.finish()?;
-            self.open = Some(self.load(key)?);
+            self.finish(rows)?;
+            self.open = Some(self.load(rows, key)?);
         }
         Ok(self.open.get_or_insert_default())
     }
 
-    fn load(&mut self, key: &Key) -> Result<OpenPage, Damage> {
-        let columns = "page_no, first_key, raw_len, digest, data";
-        let at_or_below = format!(
-            "SELECT {columns} FROM restow_page WHERE unit_no = ?1 AND first_key <= ?2 \
-             ORDER BY first_key DESC LIMIT 1"
-        );
-        let above = format!(
-            "SELECT {columns} FROM restow_page WHERE unit_no = ?1 AND first_key > ?2 \
-             ORDER BY first_key LIMIT 1"
-        );
-        let place = params![self.unit_no, &key.as_bytes()[..]];
-        let read = |row: &rusqlite::Row<'_>| {
-            let (page_no, first): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            Ok((page_no, first, row.get::<_, i64>(2)?, row.get::<_, Vec<u8>>(3)?, row.get(4)?))
-        };
-        let find =
-            |sql: &str| self.connection.prepare_cached(sql)?.query_row(place, read).optional();
-        let (below, next) = (find(&at_or_below)?, find(&above)?);
-        let until = next.map(|(_, first, ..)| Bytes::from(first));
-        let Some((page_no, first, raw_len, digest, data)) = below else {
-            return Ok(OpenPage { until, ..OpenPage::default() });
-        };
-        let data: Vec<u8> = data;
-        let entries = expand(self.codec, (raw_len, &digest, &data), |_| true)
-            .map_err(|why| Damage::Page { page_no, first: first.into(), why })?;
+    fn load<R: WriteRows>(
+        &mut self,
+        rows: &mut R,
+        key: &Key,
+    ) -> Result<OpenPage, Damage<R::Error>> {
+        if !self.stored {
+            return Ok(OpenPage::default());
+        }
+        let (page, until) = rows.place_of(self.unit_no, key).map_err(Damage::Engine)?;
+        let Some(page) = page else { return Ok(OpenPage { until, ..OpenPage::default() }) };
+        let page_no = page.page_no;
+        let entries = expand(self.codec, &page, |_| true).map_err(|why| Damage::Page {
+            page_no,
+            first: page.first.into(),
+            why,
+        })?;
         let weight = entries.iter().map(Entry::weight).sum();
         Ok(OpenPage { page_no: Some(page_no), until, entries, weight, changed: false })
     }
 
     /// Writes all but the last share of a page that has grown too large.
-    fn divide(&mut self) -> Result<(), Damage> {
+    fn divide<R: WriteRows>(&mut self, rows: &mut R) -> Result<(), Damage<R::Error>> {
         let Some(mut page) = self.open.take() else { return Ok(()) };
         let mut weight = 0;
         let over = page.entries.iter().position(|entry| {
@@ -152,35 +157,35 @@ impl<'c> PageEditor<'c> {
             let rest = page.entries.split_off(at);
             let weight = rest.iter().map(Entry::weight).sum();
             let until = page.until.take();
-            self.write(&page)?;
+            self.write(rows, &page)?;
             page = OpenPage { page_no: None, until, entries: rest, weight, changed: true };
         }
         self.open = Some(page);
         Ok(())
     }
 
-    fn write(&mut self, page: &OpenPage) -> Result<(), Damage> {
+    fn write<R: WriteRows>(
+        &mut self,
+        rows: &mut R,
+        page: &OpenPage,
+    ) -> Result<(), Damage<R::Error>> {
         if !page.changed {
             return Ok(());
         }
         if let Some(page_no) = page.page_no {
-            let sql = "DELETE FROM restow_page WHERE page_no = ?1";
-            self.connection.prepare_cached(sql)?.execute([page_no])?;
+            rows.remove_page(page_no).map_err(Damage::Engine)?;
         }
         let Some(first) = page.entries.first() else { return Ok(()) };
         let raw = page::encode(&page.entries);
-        let data = self.codec.pack(&raw)?;
-        let sql = "INSERT INTO restow_page (unit_no, first_key, records, raw_len, digest, data) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        self.connection.prepare_cached(sql)?.execute(params![
-            self.unit_no,
-            &first.key.as_bytes()[..],
-            page.entries.len() as i64,
-            raw.len() as i64,
-            &Digest::of(&raw).as_bytes()[..],
-            data,
-        ])?;
-        Ok(())
+        let new = NewPage {
+            first: first.key.clone(),
+            records: page.entries.len(),
+            raw_len: raw.len(),
+            digest: Digest::of(&raw),
+            data: self.codec.pack(&raw)?,
+        };
+        self.stored = true;
+        rows.insert_page(self.unit_no, new).map_err(Damage::Engine)
     }
 }
 

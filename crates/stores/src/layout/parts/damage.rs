@@ -6,14 +6,14 @@ use restow_store::parts::Torn;
 use restow_store::parts::part::Codec;
 use restow_store::{Error, ErrorKind, Frame};
 
-use crate::engine::sqlite::Database;
-use crate::layout::parts::page::{self, Entry, PAGE_BYTES_MAX};
+use super::page::{self, Entry, PAGE_BYTES_MAX};
+use super::rows::PageRow;
 
 /// Why the rows of a unit could not be read or changed.
 #[derive(Debug)]
-pub(super) enum Damage {
-    /// SQLite refused.
-    Sqlite(rusqlite::Error),
+pub(super) enum Damage<E> {
+    /// The engine failed.
+    Engine(E),
     /// A page is not what its digest says.
     Page {
         /// Its row.
@@ -27,45 +27,41 @@ pub(super) enum Damage {
     Torn(Torn),
 }
 
-impl From<rusqlite::Error> for Damage {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<Torn> for Damage {
+impl<E> From<Torn> for Damage<E> {
     fn from(torn: Torn) -> Self {
         Self::Torn(torn)
     }
 }
 
-impl Damage {
-    /// Turns it into the port's error, for an operation on a unit.
+impl<E> Damage<E> {
+    /// Turns damage into the port's error, for an operation on a unit; `store` names where it is.
     pub(super) fn error(
         self,
         operation: &'static str,
-        database: &Database,
         unit: &UnitId,
+        store: (&'static str, String),
     ) -> Error {
-        let damaged = |message: String| {
-            Error::new(ErrorKind::Damaged, operation, message)
-                .with("file", database.path().display().to_string())
-                .with("unit", unit.to_string())
-        };
-        match self {
-            Self::Sqlite(error) => database.failed(operation, error).with("unit", unit.to_string()),
+        let message = match self {
+            Self::Engine(_) => "the engine failed".to_owned(),
             Self::Page { page_no, first, why } => {
-                damaged(format!("page {page_no} from {} on is damaged: {why}", name(&first)))
+                format!("page {page_no} from {} on is damaged: {why}", name(&first))
             }
-            Self::Torn(torn) => damaged(torn.to_string()),
-        }
+            Self::Torn(torn) => torn.to_string(),
+        };
+        let error = Error::new(ErrorKind::Damaged, operation, message);
+        error.with(store.0, store.1).with("unit", unit.to_string())
     }
 }
 
 /// Makes the frame that reports a page.
-pub(super) fn page_frame(unit: &UnitId, page_no: i64, first: &[u8], why: String) -> Frame {
+pub(super) fn page_frame(
+    unit: &UnitId,
+    table: &str,
+    (page_no, first): (i64, &[u8]),
+    why: String,
+) -> Frame {
     let first = name(&Bytes::copy_from_slice(first));
-    let place = format!("table restow_page, row {page_no}, records from {first} on");
+    let place = format!("table {table}, row {page_no}, records from {first} on");
     Frame::Damaged { unit: Some(unit.clone()), place, why }
 }
 
@@ -77,13 +73,13 @@ pub(super) fn record_frame(unit: &UnitId, key: &Key, why: String) -> Frame {
 /// Expands a page, checking its bytes against its digest; returns the entries that are wanted.
 pub(super) fn expand(
     codec: &mut Codec,
-    (raw_len, digest, data): (i64, &[u8], &[u8]),
+    page: &PageRow,
     wanted: impl Fn(&[u8]) -> bool,
 ) -> Result<Vec<Entry>, String> {
-    let digest = Digest::from_slice(digest).ok_or("its digest has not 32 bytes")?;
-    let raw_len = usize::try_from(raw_len).ok().filter(|len| *len <= PAGE_BYTES_MAX);
+    let digest = Digest::from_slice(&page.digest).ok_or("its digest has not 32 bytes")?;
+    let raw_len = usize::try_from(page.raw_len).ok().filter(|len| *len <= PAGE_BYTES_MAX);
     let raw_len = raw_len.ok_or("it claims an impossible length")?;
-    let raw = codec.unpack(data, raw_len, &digest)?;
+    let raw = codec.unpack(&page.data, raw_len, &digest)?;
     page::decode_some(&raw.into(), wanted).map_err(|malformed| malformed.to_string())
 }
 

@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 use restow_model::{Key, UnitId, read_varint, write_varint};
-use restow_store::feed::{FrameSender, Stop};
-use restow_store::parts::{Joiner, Pointer};
-use restow_store::{Content, Cursor, Frame, Order, Selection, View};
-use rusqlite::{Connection, params};
+use restow_store::feed::{Closed, FrameSender, Stop};
+use restow_store::parts::{Joiner, Pointer, Torn};
+use restow_store::{Content, Cursor, Enumeration, Frame, Order, Segment, Selection, View};
 
-use super::damage::{self, Damage};
-use super::log_rows::PartRows;
-use super::unit::{self, UnitRow};
-use crate::layout::parts::page::Entry;
+use super::damage;
+use super::log::PartRows;
+use super::page::Entry;
+use super::rows::{PageRow, ReadRows, UnitRow};
 
 /// A scan marks its place inside a unit after about so many bytes.
 const MARK_BYTES: usize = 8 << 20;
@@ -18,39 +17,33 @@ const MARK_BYTES: usize = 8 << 20;
 const UNITS_AT_ONCE: usize = 256;
 
 /// Why a reader stops early.
-pub(super) enum Ended {
+pub(super) enum Ended<E> {
     /// Nobody reads any more.
     Closed,
-    /// SQLite refused.
-    Sqlite(rusqlite::Error),
+    /// The engine failed.
+    Engine(E),
     /// There was no memory for zstd.
-    Torn(restow_store::parts::Torn),
+    Torn(Torn),
 }
 
-impl From<restow_store::feed::Closed> for Ended {
-    fn from(_: restow_store::feed::Closed) -> Self {
+impl<E> From<Closed> for Ended<E> {
+    fn from(_: Closed) -> Self {
         Self::Closed
     }
 }
 
-impl From<rusqlite::Error> for Ended {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<restow_store::parts::Torn> for Ended {
-    fn from(torn: restow_store::parts::Torn) -> Self {
+impl<E> From<Torn> for Ended<E> {
+    fn from(torn: Torn) -> Self {
         Self::Torn(torn)
     }
 }
 
-impl Ended {
+impl<E> Ended<E> {
     /// Turns it into what ends a stream.
-    pub(super) fn stop(self, failed: impl FnOnce(rusqlite::Error) -> restow_store::Error) -> Stop {
+    pub(super) fn stop(self, failed: impl FnOnce(E) -> Stop) -> Stop {
         match self {
             Self::Closed => Stop::Closed,
-            Self::Sqlite(error) => Stop::Error(failed(error)),
+            Self::Engine(error) => failed(error),
             Self::Torn(torn) => {
                 let kind = restow_store::ErrorKind::Failed;
                 Stop::Error(restow_store::Error::new(kind, "read units", torn.to_string()))
@@ -59,41 +52,68 @@ impl Ended {
     }
 }
 
-/// Reads units over one connection into a stream.
+/// Reads units into a stream.
 pub(super) struct Reader<'c> {
-    pub(super) connection: &'c Connection,
-    pub(super) out: &'c FrameSender,
+    out: &'c FrameSender,
     joiner: Joiner,
     /// The unit whose parts the joiner holds.
     joining: i64,
 }
 
 impl<'c> Reader<'c> {
-    pub(super) fn new(connection: &'c Connection, out: &'c FrameSender) -> Result<Self, Ended> {
-        Ok(Self { connection, out, joiner: Joiner::new()?, joining: -1 })
+    pub(super) fn new(out: &'c FrameSender) -> Result<Self, Torn> {
+        Ok(Self { out, joiner: Joiner::new()?, joining: -1 })
     }
 
     /// Reads units by name.
-    pub(super) fn units(&mut self, units: &[UnitId], what: &Selection) -> Result<(), Ended> {
+    pub(super) fn units<R: ReadRows>(
+        &mut self,
+        rows: &mut R,
+        units: &[UnitId],
+        what: &Selection,
+    ) -> Result<(), Ended<R::Error>> {
         let token = match &what.view {
             View::Active => None,
             View::Staged(token) => Some(token.as_str()),
         };
-        for name in units {
-            if let Some(row) = unit::find(self.connection, name, token)? {
-                self.unit(&row, what, false)?;
+        for names in units.chunks(UNITS_AT_ONCE) {
+            for row in rows.units(names, token).map_err(Ended::Engine)? {
+                self.unit(rows, &row, what, false)?;
             }
         }
         Ok(())
     }
 
-    /// Walks the units of a range of names, from a cursor on.
-    pub(super) fn scan(
+    /// Walks a share of a store, from a cursor on.
+    pub(super) fn scan<R: ReadRows>(
         &mut self,
+        rows: &mut R,
+        segment: &Segment,
+        cursor: Option<&Cursor>,
+    ) -> Result<(), Ended<R::Error>> {
+        match segment.by {
+            Enumeration::Units => {
+                let text = |bound: &Bytes| String::from_utf8_lossy(bound).into_owned();
+                let (low, high) = (segment.from.as_ref().map(text), segment.to.as_ref().map(text));
+                self.by_name(rows, low.as_deref().unwrap_or(""), high.as_deref(), cursor)
+            }
+            Enumeration::Storage => {
+                let number = |bound: &Bytes| bound[..].try_into().ok().map(i64::from_be_bytes);
+                let low = segment.from.as_ref().and_then(number).unwrap_or(i64::MIN);
+                let high = segment.to.as_ref().and_then(number).unwrap_or(i64::MAX);
+                self.by_number(rows, low, high, cursor)
+            }
+        }
+    }
+
+    /// Walks the units of a range of names.
+    fn by_name<R: ReadRows>(
+        &mut self,
+        rows: &mut R,
         from: &str,
         to: Option<&str>,
         cursor: Option<&Cursor>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), Ended<R::Error>> {
         let (mut at, mut inclusive, mut what) = (from.to_string(), true, Selection::all());
         if let Some((unit, key)) = cursor.and_then(cursor_place) {
             at = unit;
@@ -103,124 +123,113 @@ impl<'c> Reader<'c> {
             }
         }
         loop {
-            let rows = unit::from(self.connection, &at, inclusive, UNITS_AT_ONCE)?;
-            let Some(last) = rows.last() else { return Ok(()) };
+            let found = rows.units_from(&at, inclusive, UNITS_AT_ONCE).map_err(Ended::Engine)?;
+            let Some(last) = found.last() else { return Ok(()) };
             inclusive = false;
             let next = last.unit.as_str().to_string();
-            for row in rows {
+            for row in found {
                 if to.is_some_and(|to| row.unit.as_str() >= to) {
                     return Ok(());
                 }
                 // Only the unit of the cursor is read from the middle.
                 let here = row.unit.as_str() == at;
                 let what = if here { std::mem::take(&mut what) } else { Selection::all() };
-                self.unit(&row, &what, true)?;
+                self.unit(rows, &row, &what, true)?;
                 self.out.send(Frame::Mark(cursor_at(&row.unit, None)))?;
             }
             at = next;
         }
     }
 
-    /// Walks pages as they lie in the file.
-    pub(super) fn pages(&mut self, from: i64, to: i64, at: Option<&Cursor>) -> Result<(), Ended> {
+    /// Walks pages as they are stored.
+    fn by_number<R: ReadRows>(
+        &mut self,
+        rows: &mut R,
+        from: i64,
+        to: i64,
+        at: Option<&Cursor>,
+    ) -> Result<(), Ended<R::Error>> {
         if from == i64::MIN && at.is_none() {
             // Of these no share would ever tell.
-            for unit in unit::without_pages(self.connection)? {
-                let (unit, place) = (Some(unit), "table restow_page".to_owned());
+            for unit in rows.units_without_pages().map_err(Ended::Engine)? {
+                let (unit, place) = (Some(unit), format!("table {}", R::PAGES));
                 let why =
                     "the unit has no page, and a unit without records is not there".to_owned();
                 self.out.send(Frame::Damaged { unit, place, why })?;
             }
         }
         let from = at.and_then(|c| c.0[..].try_into().ok()).map_or(from, i64::from_be_bytes);
-        let sql = "SELECT page_no, unit_no, first_key, raw_len, digest, data FROM restow_page \
-                   WHERE page_no >= ?1 AND page_no < ?2 ORDER BY page_no";
-        let mut statement = self.connection.prepare(sql)?;
-        let mut rows = statement.query(params![from, to])?;
-        let mut current: Option<UnitRow> = None;
-        while let Some(row) = rows.next()? {
-            let unit_no: i64 = row.get(1)?;
-            if current.as_ref().is_none_or(|unit| unit.unit_no != unit_no) {
-                current = unit::of_number(self.connection, unit_no)?;
-            }
-            // Pages of staged copies belong to no unit yet.
-            let Some(unit) = current.clone() else { continue };
-            self.begin(&unit)?;
-            let page = page_of(row, 0, 2)?;
-            self.page(&unit, page, &Selection::all())?;
-            self.out.send(Frame::End { unit: unit.unit, control: None, digest: None })?;
-            let next: i64 = row.get::<_, i64>(0)? + 1;
+        rows.pages_numbered(from, to, &mut |rows, unit, page| {
+            let next = page.page_no + 1;
+            self.begin(unit)?;
+            self.page(rows, unit, page, &Selection::all())?;
+            let unit = unit.unit.clone();
+            self.out.send(Frame::End { unit, control: None, digest: None })?;
             self.out.send(Frame::Mark(Cursor(Bytes::copy_from_slice(&next.to_be_bytes()))))?;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
-    fn begin(&mut self, row: &UnitRow) -> Result<(), Ended> {
+    fn begin(&mut self, row: &UnitRow) -> Result<(), Closed> {
         if self.joining != row.unit_no {
             self.joiner.clear();
             self.joining = row.unit_no;
         }
         let (unit, dialect) = (row.unit.clone(), row.dialect);
-        Ok(self.out.send(Frame::Begin { unit, dialect, control: None })?)
+        self.out.send(Frame::Begin { unit, dialect, control: None })
     }
 
-    fn unit(&mut self, row: &UnitRow, what: &Selection, marks: bool) -> Result<(), Ended> {
+    fn unit<R: ReadRows>(
+        &mut self,
+        rows: &mut R,
+        row: &UnitRow,
+        what: &Selection,
+        marks: bool,
+    ) -> Result<(), Ended<R::Error>> {
         self.begin(row)?;
         if what.content != Content::Nothing {
-            self.records(row, what, marks)?;
+            self.records(rows, row, what, marks)?;
         }
         let (unit, digest) = (row.unit.clone(), Some(row.digest));
         Ok(self.out.send(Frame::End { unit, control: None, digest })?)
     }
 
-    fn records(&mut self, row: &UnitRow, what: &Selection, marks: bool) -> Result<(), Ended> {
-        let order = match what.order {
-            Order::Ascending => "ASC",
-            Order::Descending => "DESC",
-        };
-        // The page that begins at or before the range may reach into it.
-        let sql = format!(
-            "SELECT page_no, first_key, raw_len, digest, data FROM restow_page \
-             WHERE unit_no = ?1 AND first_key >= coalesce((SELECT max(first_key) \
-             FROM restow_page WHERE unit_no = ?1 AND first_key <= ?2), x'') \
-             AND (?3 IS NULL OR first_key < ?3) ORDER BY first_key {order}"
-        );
-        let to = what.keys.to.as_ref().map(|to| &to[..]);
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![row.unit_no, &what.keys.from[..], to])?;
+    fn records<R: ReadRows>(
+        &mut self,
+        rows: &mut R,
+        row: &UnitRow,
+        what: &Selection,
+        marks: bool,
+    ) -> Result<(), Ended<R::Error>> {
         let mut left = what.limit.unwrap_or(usize::MAX);
         let mut since_mark = 0;
-        while let Some(page) = rows.next()? {
-            let page = page_of(page, 0, 1)?;
+        rows.pages(row.unit_no, &what.keys, what.order, &mut |rows, page| {
             let what = Selection { limit: Some(left), ..what.clone() };
-            let (sent, bytes, last) = self.page(row, page, &what)?;
+            let (sent, bytes, last) = self.page(rows, row, page, &what)?;
             left -= sent;
             since_mark += bytes;
-            if left == 0 {
-                break;
-            }
-            if let Some(last) = last.filter(|_| marks && since_mark > MARK_BYTES) {
+            if let Some(last) = last.filter(|_| marks && left > 0 && since_mark > MARK_BYTES) {
                 since_mark = 0;
                 self.out.send(Frame::Mark(cursor_at(&row.unit, Some(&last))))?;
             }
-        }
-        Ok(())
+            Ok(left > 0)
+        })
     }
 
     /// Sends the records of a page; returns how many, their bytes, and the last key.
-    fn page(
+    fn page<R: ReadRows>(
         &mut self,
+        rows: &mut R,
         unit: &UnitRow,
-        page: StoredPage,
+        page: &PageRow,
         what: &Selection,
-    ) -> Result<(usize, usize, Option<Key>), Ended> {
-        let StoredPage { page_no, first, raw_len, digest, data } = page;
-        let stored = (raw_len, &digest[..], &data[..]);
+    ) -> Result<(usize, usize, Option<Key>), Ended<R::Error>> {
         let wanted = |key: &[u8]| what.keys.covers(key);
-        let entries = match damage::expand(self.joiner.codec(), stored, wanted) {
+        let entries = match damage::expand(self.joiner.codec(), page, wanted) {
             Ok(entries) => entries,
             Err(why) => {
-                self.out.send(damage::page_frame(&unit.unit, page_no, &first, why))?;
+                let place = (page.page_no, &page.first[..]);
+                self.out.send(damage::page_frame(&unit.unit, R::PAGES, place, why))?;
                 return Ok((0, 0, None));
             }
         };
@@ -238,12 +247,18 @@ impl<'c> Reader<'c> {
         };
         let mut bytes = 0;
         for entry in &chosen {
-            bytes += self.entry(unit, entry, what.content)?;
+            bytes += self.entry(rows, unit, entry, what.content)?;
         }
         Ok((chosen.len(), bytes, last))
     }
 
-    fn entry(&mut self, unit: &UnitRow, entry: &Entry, content: Content) -> Result<usize, Ended> {
+    fn entry<R: ReadRows>(
+        &mut self,
+        rows: &mut R,
+        unit: &UnitRow,
+        entry: &Entry,
+        content: Content,
+    ) -> Result<usize, Ended<R::Error>> {
         let read = entry.record();
         let (mut record, names) = match read {
             Ok(read) => read,
@@ -257,12 +272,12 @@ impl<'c> Reader<'c> {
         let size = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(entry.weight());
         let room = self.out.reserve(size)?;
         if content == Content::All {
-            let mut parts = PartRows { connection: self.connection, unit_no: unit.unit_no };
             for (name, (form, pointer)) in names.iter().zip(&entry.pointers) {
+                let mut parts = PartRows::new(&mut *rows, unit.unit_no);
                 let joined = Pointer::from_bytes(pointer)
                     .map_err(Into::into)
                     .and_then(|pointer| self.joiner.join(&pointer, name, &mut parts));
-                match joined {
+                match parts.joined(joined).map_err(Ended::Engine)? {
                     Ok(bytes) => {
                         record.values.push(restow_model::Value { name: *name, form: *form, bytes });
                     }
@@ -277,24 +292,6 @@ impl<'c> Reader<'c> {
         self.out.record(Frame::Record(record), room)?;
         Ok(size)
     }
-}
-
-struct StoredPage {
-    page_no: i64,
-    first: Vec<u8>,
-    raw_len: i64,
-    digest: Vec<u8>,
-    data: Vec<u8>,
-}
-
-fn page_of(row: &rusqlite::Row<'_>, no: usize, first: usize) -> rusqlite::Result<StoredPage> {
-    Ok(StoredPage {
-        page_no: row.get(no)?,
-        first: row.get(first)?,
-        raw_len: row.get(first + 1)?,
-        digest: row.get(first + 2)?,
-        data: row.get(first + 3)?,
-    })
 }
 
 fn cursor_at(unit: &UnitId, key: Option<&Key>) -> Cursor {
@@ -313,14 +310,4 @@ fn cursor_place(cursor: &Cursor) -> Option<(String, Option<Key>)> {
     let rest = cursor.0.slice(at + len..);
     let key = if rest.is_empty() { None } else { Some(Key::from_bytes(rest).ok()?) };
     Some((unit, key))
-}
-
-impl From<Damage> for Ended {
-    fn from(damage: Damage) -> Self {
-        match damage {
-            Damage::Sqlite(error) => Self::Sqlite(error),
-            Damage::Torn(torn) => Self::Torn(torn),
-            Damage::Page { why, .. } => Self::Torn(restow_store::parts::Torn::Unreadable(why)),
-        }
-    }
 }

@@ -1,0 +1,218 @@
+//! The rows of the compact layout, as an engine offers them inside one transaction.
+//!
+//! The mechanism above them is one for all engines: what is written here says which rows there
+//! are, an engine says how they are found and changed.
+
+use bytes::Bytes;
+use restow_model::{Dialect, Digest, Key, UnitDigest, UnitId};
+use restow_store::parts::Part;
+use restow_store::{KeyRange, Order};
+
+use super::damage::Damage;
+use super::read::Ended;
+
+/// The row of a unit, or of its staged copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UnitRow {
+    /// What pages and parts name it by.
+    pub(super) unit_no: i64,
+    /// The unit.
+    pub(super) unit: UnitId,
+    /// The language of its payloads.
+    pub(super) dialect: Dialect,
+    /// Count and sums of its records.
+    pub(super) digest: UnitDigest,
+    /// The number of the next element of its log.
+    pub(super) next: u64,
+    /// Rises with every apply; zero where nothing was written yet.
+    pub(super) version: i64,
+    /// Not below its greatest checkpoint id.
+    pub(super) newest: Option<String>,
+    /// The last operation that had an id.
+    pub(super) op_id: Option<Digest>,
+}
+
+impl UnitRow {
+    /// Makes the row of a unit that holds nothing yet.
+    pub(super) fn empty(unit_no: i64, unit: UnitId, dialect: Dialect) -> Self {
+        Self {
+            unit_no,
+            unit,
+            dialect,
+            digest: UnitDigest::default(),
+            next: 0,
+            version: 0,
+            newest: None,
+            op_id: None,
+        }
+    }
+}
+
+/// What makes a row the staged copy of a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Staging {
+    /// The token under which it is staged.
+    pub(super) token: String,
+    /// What the unit itself has to be when it is promoted.
+    pub(super) active: Vec<u8>,
+}
+
+/// A page as it is stored.
+#[derive(Clone, Debug)]
+pub(super) struct PageRow {
+    /// Its number; rises with the order in which pages were written.
+    pub(super) page_no: i64,
+    /// The first key that it holds.
+    pub(super) first: Vec<u8>,
+    /// How many bytes it has when it is expanded.
+    pub(super) raw_len: i64,
+    /// The digest of those bytes.
+    pub(super) digest: Vec<u8>,
+    /// The bytes, compressed by zstd.
+    pub(super) data: Vec<u8>,
+}
+
+/// A page that is to be stored.
+#[derive(Clone, Debug)]
+pub(super) struct NewPage {
+    /// The first key that it holds.
+    pub(super) first: Key,
+    /// How many records it holds.
+    pub(super) records: usize,
+    /// How many bytes it has when it is expanded.
+    pub(super) raw_len: usize,
+    /// The digest of those bytes.
+    pub(super) digest: Digest,
+    /// The bytes, compressed by zstd.
+    pub(super) data: Vec<u8>,
+}
+
+/// Where a key belongs: the page that begins at or below it, and the first key behind that page.
+pub(super) type PagePlace = (Option<PageRow>, Option<Bytes>);
+
+/// Takes a page and the rows to go on with; says whether it wants another.
+pub(super) type EachPage<'e, R> =
+    &'e mut dyn FnMut(&mut R, &PageRow) -> Result<bool, Ended<<R as ReadRows>::Error>>;
+
+/// Takes a page with its unit and the rows to go on with.
+pub(super) type EachNumbered<'e, R> =
+    &'e mut dyn FnMut(&mut R, &UnitRow, &PageRow) -> Result<(), Ended<<R as ReadRows>::Error>>;
+
+/// Rows that are read.
+pub(super) trait ReadRows: Sized {
+    /// Why the engine fails.
+    type Error;
+
+    /// The table of the pages, as reports of damage name it.
+    const PAGES: &'static str;
+
+    /// Finds units, or their staged copies under a token, in the order given.
+    fn units(&mut self, names: &[UnitId], token: Option<&str>)
+    -> Result<Vec<UnitRow>, Self::Error>;
+
+    /// Finds up to `limit` units by name, from one on.
+    fn units_from(
+        &mut self,
+        unit: &str,
+        inclusive: bool,
+        limit: usize,
+    ) -> Result<Vec<UnitRow>, Self::Error>;
+
+    /// Lists units that have lost all their pages.
+    fn units_without_pages(&mut self) -> Result<Vec<UnitId>, Self::Error>;
+
+    /// Lists up to `limit` units with their newest checkpoint ids, newest first, skipping some.
+    fn newest_units(
+        &mut self,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<(UnitId, String)>, Self::Error>;
+
+    /// Counts the units.
+    fn count_units(&mut self) -> Result<u64, Self::Error>;
+
+    /// Finds the unit that so many come before by name.
+    fn unit_at(&mut self, offset: u64) -> Result<Option<UnitId>, Self::Error>;
+
+    /// Hands out the pages of a unit that may hold keys of a range, until `each` says `false`.
+    fn pages(
+        &mut self,
+        unit_no: i64,
+        keys: &KeyRange,
+        order: Order,
+        each: EachPage<'_, Self>,
+    ) -> Result<(), Ended<Self::Error>>;
+
+    /// Hands out the pages of a range of numbers with their units; those of staged copies are
+    /// left out.
+    fn pages_numbered(
+        &mut self,
+        from: i64,
+        to: i64,
+        each: EachNumbered<'_, Self>,
+    ) -> Result<(), Ended<Self::Error>>;
+
+    /// Finds the lowest and the highest number of a page.
+    fn page_numbers(&mut self) -> Result<(i64, i64), Self::Error>;
+
+    /// Finds the part that holds an element of a unit's log.
+    fn part_with(
+        &mut self,
+        unit_no: i64,
+        element: u64,
+    ) -> Result<Option<Part>, Damage<Self::Error>>;
+}
+
+/// Rows that are changed.
+pub(super) trait WriteRows {
+    /// Why the engine fails.
+    type Error;
+
+    /// How long a record's key may be.
+    const KEY_BYTES_MAX: usize;
+
+    /// Finds a unit.
+    fn unit(&mut self, unit: &UnitId) -> Result<Option<UnitRow>, Self::Error>;
+
+    /// Finds the staged copy of a unit.
+    fn staged(&mut self, unit: &UnitId) -> Result<Option<(UnitRow, Staging)>, Self::Error>;
+
+    /// Adds a unit, or a staged copy of it, that holds nothing yet.
+    fn insert_unit(
+        &mut self,
+        unit: &UnitId,
+        dialect: Dialect,
+        staging: Option<Staging>,
+    ) -> Result<UnitRow, Self::Error>;
+
+    /// Saves what changed in a unit's row.
+    fn save_unit(&mut self, row: &UnitRow) -> Result<(), Self::Error>;
+
+    /// Makes a staged copy the unit; the one that was is gone already.
+    fn promote(&mut self, unit_no: i64) -> Result<(), Self::Error>;
+
+    /// Removes a unit, or a staged copy, with its pages and parts.
+    fn remove_unit(&mut self, unit_no: i64) -> Result<(), Self::Error>;
+
+    /// Removes the pages and parts of a unit, or of a staged copy.
+    fn clear(&mut self, unit_no: i64) -> Result<(), Self::Error>;
+
+    /// Finds where a key of a unit belongs.
+    fn place_of(&mut self, unit_no: i64, key: &Key) -> Result<PagePlace, Self::Error>;
+
+    /// Adds a page.
+    fn insert_page(&mut self, unit_no: i64, page: NewPage) -> Result<(), Self::Error>;
+
+    /// Removes a page.
+    fn remove_page(&mut self, page_no: i64) -> Result<(), Self::Error>;
+
+    /// Hands out the parts of a unit's log, the newest first, until `each` says `false`.
+    fn newest_parts(
+        &mut self,
+        unit_no: i64,
+        each: &mut dyn FnMut(Part) -> bool,
+    ) -> Result<(), Self::Error>;
+
+    /// Adds a part, or writes it again, longer.
+    fn save_part(&mut self, unit_no: i64, part: Part) -> Result<(), Self::Error>;
+}

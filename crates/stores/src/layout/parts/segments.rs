@@ -1,0 +1,42 @@
+//! Dividing a store into shares of like weight.
+
+use bytes::Bytes;
+use restow_store::{Enumeration, Segment};
+
+use super::rows::ReadRows;
+
+/// Divides a store into about `want` shares.
+pub(super) fn segments<R: ReadRows>(
+    rows: &mut R,
+    want: usize,
+    by: Enumeration,
+) -> Result<Vec<Segment>, R::Error> {
+    let bounds = match by {
+        Enumeration::Units => names(rows, want.max(1) as u64)?,
+        Enumeration::Storage => numbers(rows, want.max(1) as i64)?,
+    };
+    let starts = std::iter::once(None).chain(bounds.iter().cloned().map(Some));
+    let ends = bounds.iter().cloned().map(Some).chain([None]);
+    let shares = starts.zip(ends);
+    Ok(shares.map(|(from, to)| Segment { by, from, to, bytes_estimate: None }).collect())
+}
+
+/// Returns the names between shares of units of like number.
+fn names<R: ReadRows>(rows: &mut R, want: u64) -> Result<Vec<Bytes>, R::Error> {
+    let units = rows.count_units()?;
+    let shares = want.min(units.max(1));
+    let mut bounds = Vec::new();
+    for share in 1..shares {
+        let unit = rows.unit_at(units * share / shares)?;
+        bounds.extend(unit.map(|unit| Bytes::copy_from_slice(unit.as_str().as_bytes())));
+    }
+    Ok(bounds)
+}
+
+/// Returns the numbers between shares of pages.
+fn numbers<R: ReadRows>(rows: &mut R, want: i64) -> Result<Vec<Bytes>, R::Error> {
+    let (low, high) = rows.page_numbers()?;
+    let step = ((high - low) / want).max(1);
+    let starts = (1..want).map(|n| low + n * step).take_while(|at| *at <= high);
+    Ok(starts.map(|at| Bytes::copy_from_slice(&at.to_be_bytes())).collect())
+}

@@ -1,0 +1,421 @@
+//! Applying operations to a unit, inside a transaction that the engine runs.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use restow_model::{Dialect, Key, Record, Token, UnitId, canonical};
+use restow_store::parts::part::Codec;
+use restow_store::parts::{Log, Torn};
+use restow_store::{
+    Capabilities, Current, Error, ErrorKind, Expect, Guard, Op, Purged, RecordOutcome, Stamp, Then,
+    UnitOps, UnitOutcome, Unsupported,
+};
+
+use super::damage::Damage;
+use super::edit::PageEditor;
+use super::log::{self, PartSink};
+use super::page::{Entry, value_names};
+use super::rows::{Staging, UnitRow, WriteRows};
+
+/// What an apply is called in errors.
+pub(super) const OPERATION: &str = "write units";
+/// How many bytes one unit may put in one apply.
+const APPLY_BYTES_MAX: usize = 32 << 20;
+/// How many logs stay open from one apply to the next.
+const LOGS_MAX: usize = 4;
+
+/// Logs of units that are being staged or written to, by unit number, each with the version of the
+/// row that it belongs to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Logs(Arc<Mutex<HashMap<i64, (i64, Log)>>>);
+
+impl Logs {
+    /// Takes out the log that is as a row says, if it is here.
+    fn take(&self, row: &UnitRow) -> Option<Log> {
+        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = logs.remove(&row.unit_no);
+        held.filter(|(version, _)| *version == row.version).map(|(_, log)| log)
+    }
+}
+
+/// Who writes in one transaction.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pages: Codec,
+    parts: Codec,
+    logs: Logs,
+    /// Logs that are ahead of what is stored until the transaction is committed.
+    ahead: Vec<(i64, (i64, Log))>,
+}
+
+impl Writer {
+    /// Makes a writer that shares logs with those before it and beside it.
+    pub(super) fn new(logs: &Logs) -> Result<Self, Torn> {
+        let (pages, parts, ahead) = (Codec::new()?, Codec::new()?, Vec::new());
+        Ok(Self { pages, parts, logs: logs.clone(), ahead })
+    }
+
+    /// Hands its logs on: what they know is stored now.
+    pub(super) fn committed(&mut self) {
+        let mut logs = self.logs.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (unit_no, log) in self.ahead.drain(..) {
+            if logs.len() >= LOGS_MAX {
+                logs.clear();
+            }
+            logs.insert(unit_no, log);
+        }
+    }
+
+    /// Forgets the logs that ran ahead of what is stored.
+    pub(super) fn rolled_back(&mut self) {
+        self.ahead.clear();
+    }
+}
+
+/// Returns what every store of this layout can do.
+pub(super) fn capabilities() -> Capabilities {
+    Capabilities {
+        apply_bytes_max: APPLY_BYTES_MAX,
+        keeps_digests: true,
+        ..Capabilities::default()
+    }
+}
+
+/// Says whether a record's key can be held.
+pub(super) fn check<R: WriteRows>(record: &Record) -> Result<(), Unsupported> {
+    match record.key.as_bytes().len() <= R::KEY_BYTES_MAX {
+        true => Ok(()),
+        false => {
+            let why = format!("the key is longer than {} bytes", R::KEY_BYTES_MAX);
+            Err(Unsupported { key: record.key.clone(), why })
+        }
+    }
+}
+
+/// Why a unit's operations are not applied.
+pub(super) enum Stop<E> {
+    /// This became of them; what was changed for them has to be taken back.
+    Outcome(UnitOutcome),
+    /// The unit is damaged, or the engine failed.
+    Damage(Damage<E>),
+}
+
+impl<E, T: Into<Damage<E>>> From<T> for Stop<E> {
+    fn from(damage: T) -> Self {
+        Self::Damage(damage.into())
+    }
+}
+
+impl<E> Stop<E> {
+    /// Returns what became of the unit, or the error that ends the batch: the engine's own.
+    pub(super) fn outcome<F>(
+        self,
+        unit: &UnitId,
+        store: (&'static str, String),
+        failed: impl FnOnce(E) -> F,
+    ) -> Result<UnitOutcome, F> {
+        match self {
+            Self::Outcome(outcome) => Ok(outcome),
+            Self::Damage(Damage::Engine(error)) => Err(failed(error)),
+            Self::Damage(damage) => Ok(UnitOutcome::Failed(damage.error(OPERATION, unit, store))),
+        }
+    }
+}
+
+fn engine<E>(error: E) -> Stop<E> {
+    Stop::Damage(Damage::Engine(error))
+}
+
+/// Removes a unit that is still as it was seen.
+pub(super) fn purge<R: WriteRows>(
+    rows: &mut R,
+    unit: &UnitId,
+    stamp: Stamp,
+) -> Result<Purged, R::Error> {
+    let Some(row) = rows.unit(unit)? else { return Ok(Purged::Absent) };
+    if stamp != Stamp::Content(row.digest) {
+        return Ok(Purged::Lost);
+    }
+    if let Some((staged, _)) = rows.staged(unit)? {
+        rows.remove_unit(staged.unit_no)?;
+    }
+    rows.remove_unit(row.unit_no)?;
+    Ok(Purged::Removed(row.digest.records))
+}
+
+/// Applies the operations of one unit.
+pub(super) fn apply<R: WriteRows>(
+    rows: &mut R,
+    writer: &mut Writer,
+    ops: &UnitOps,
+) -> Result<UnitOutcome, Stop<R::Error>> {
+    if !ops.stages_soundly() {
+        let message = "a staged copy is promoted and discarded under its own token only";
+        return Ok(failed(ErrorKind::Invalid, message, ops));
+    }
+    let weight: usize = ops.ops.iter().map(weight).sum();
+    if weight > APPLY_BYTES_MAX && ops.ops.len() > 1 {
+        return Ok(UnitOutcome::TooLarge);
+    }
+    for op in ops.ops.iter() {
+        if let Op::Put { record, .. } = op
+            && let Err(unsupported) = check::<R>(record)
+        {
+            return Ok(UnitOutcome::Unsupported(unsupported));
+        }
+    }
+    let active = rows.unit(&ops.unit).map_err(engine)?;
+    if ops.op_id.is_some() && active.as_ref().is_some_and(|row| row.op_id == ops.op_id) {
+        return Ok(UnitOutcome::AlreadyApplied);
+    }
+    check_guard(ops, active.as_ref())?;
+    let row = match (&ops.guard, &ops.then) {
+        (Guard::Staging(token), _) => staged_row(rows, ops, token)?,
+        (_, Then::Stage(token)) => stage_row(rows, ops, token)?,
+        _ => match active.clone() {
+            Some(row) => row,
+            None => rows.insert_unit(&ops.unit, ops.dialect, None).map_err(engine)?,
+        },
+    };
+    let (row, log, records) = write_records(rows, writer, row, ops)?;
+    let unit_no = row.unit_no;
+    match &ops.then {
+        Then::Keep | Then::Stage(_) if row.digest.records > 0 || is_staged(ops) => {}
+        // A unit without records is not there.
+        Then::Keep | Then::Stage(_) | Then::Discard(_) => {
+            rows.remove_unit(unit_no).map_err(engine)?;
+        }
+        Then::Promote(token) => promote(rows, ops, token, active.as_ref(), &row)?,
+        Then::Bump | Then::Set(_) | Then::Tombstone => return Err(unmanaged(ops)),
+    }
+    // A whole unit in one apply is not written to again soon; a staged one is.
+    if is_staged(ops) && !matches!(ops.then, Then::Promote(_) | Then::Discard(_)) {
+        writer.ahead.push((unit_no, (row.version, log)));
+    }
+    Ok(UnitOutcome::Applied { generation: None, records })
+}
+
+fn is_staged(ops: &UnitOps) -> bool {
+    matches!(ops.guard, Guard::Staging(_)) || matches!(ops.then, Then::Stage(_))
+}
+
+fn weight(op: &Op) -> usize {
+    match op {
+        Op::Put { record, .. } => record.weight(),
+        Op::Remove { .. } | Op::Clear => 0,
+    }
+}
+
+fn failed(kind: ErrorKind, message: &str, ops: &UnitOps) -> UnitOutcome {
+    let error = Error::new(kind, OPERATION, message);
+    UnitOutcome::Failed(error.with("unit", ops.unit.to_string()))
+}
+
+fn unmanaged<E>(ops: &UnitOps) -> Stop<E> {
+    let message = "this store keeps no control records";
+    Stop::Outcome(failed(ErrorKind::Unsupported, message, ops))
+}
+
+fn lost<E>(current: Current) -> Stop<E> {
+    Stop::Outcome(UnitOutcome::Lost(current))
+}
+
+fn current(active: Option<&UnitRow>) -> Current {
+    active.map_or(Current::Absent, |row| Current::Unmanaged(Some(row.digest)))
+}
+
+fn check_guard<E>(ops: &UnitOps, active: Option<&UnitRow>) -> Result<(), Stop<E>> {
+    let holds = match &ops.guard {
+        Guard::Unmanaged | Guard::Staging(_) => true,
+        Guard::Absent => active.is_none(),
+        Guard::Exactly(Stamp::Content(digest)) => active.is_some_and(|row| row.digest == *digest),
+        Guard::Exactly(Stamp::Generation(_)) | Guard::LiveAt(_) | Guard::After(_) => {
+            return Err(unmanaged(ops));
+        }
+    };
+    if holds { Ok(()) } else { Err(lost(current(active))) }
+}
+
+fn staged_row<R: WriteRows>(
+    rows: &mut R,
+    ops: &UnitOps,
+    token: &Token,
+) -> Result<UnitRow, Stop<R::Error>> {
+    let staged = rows.staged(&ops.unit).map_err(engine)?;
+    let staged = staged.filter(|(_, staging)| staging.token == token.as_str());
+    staged.map(|(row, _)| row).ok_or_else(|| lost(Current::Absent))
+}
+
+/// Returns the row of the staged copy of a token; one of another token is discarded.
+fn stage_row<R: WriteRows>(
+    rows: &mut R,
+    ops: &UnitOps,
+    token: &Token,
+) -> Result<UnitRow, Stop<R::Error>> {
+    match rows.staged(&ops.unit).map_err(engine)? {
+        Some((row, staging)) if staging.token == token.as_str() => return Ok(row),
+        Some((other, _)) => rows.remove_unit(other.unit_no).map_err(engine)?,
+        None => {}
+    }
+    let staging = Staging { token: token.as_str().into(), active: guard_bytes(&ops.guard) };
+    rows.insert_unit(&ops.unit, ops.dialect, Some(staging)).map_err(engine)
+}
+
+/// What a staging has to find again when it is promoted: anything, nothing, or just this.
+fn guard_bytes(guard: &Guard) -> Vec<u8> {
+    match guard {
+        Guard::Absent => vec![1],
+        Guard::Exactly(Stamp::Content(digest)) => [&[2][..], &digest.to_bytes()].concat(),
+        _ => vec![0],
+    }
+}
+
+fn promote<R: WriteRows>(
+    rows: &mut R,
+    ops: &UnitOps,
+    token: &Token,
+    active: Option<&UnitRow>,
+    row: &UnitRow,
+) -> Result<(), Stop<R::Error>> {
+    let staged = rows.staged(&ops.unit).map_err(engine)?;
+    let staged = staged.filter(|(_, staging)| staging.token == token.as_str());
+    let (_, staging) = staged.ok_or_else(|| lost(Current::Absent))?;
+    let found = active.map(|row| row.digest);
+    let holds = match staging.active.split_first() {
+        Some((1, [])) => found.is_none(),
+        Some((2, digest)) => found.is_some_and(|found| found.to_bytes()[..] == *digest),
+        _ => true,
+    };
+    if !holds {
+        return Err(lost(current(active)));
+    }
+    if let Some(old) = active {
+        rows.remove_unit(old.unit_no).map_err(engine)?;
+    }
+    let done = match row.digest.records {
+        0 => rows.remove_unit(row.unit_no),
+        _ => rows.promote(row.unit_no),
+    };
+    done.map_err(engine)
+}
+
+/// Writes the operations into the pages and the log of a row, and saves the row.
+fn write_records<R: WriteRows>(
+    rows: &mut R,
+    writer: &mut Writer,
+    mut row: UnitRow,
+    ops: &UnitOps,
+) -> Result<(UnitRow, Log, Vec<RecordOutcome>), Stop<R::Error>> {
+    let mut log = open_log(rows, writer, &row, ops)?;
+    let mut pages = PageEditor::new(&row, &mut writer.pages);
+    let (unit_no, codec) = (row.unit_no, &mut writer.parts);
+    let mut outcomes = Vec::with_capacity(ops.ops.len());
+    for op in ops.ops.iter() {
+        match op {
+            Op::Clear => {
+                pages.clear();
+                rows.clear(unit_no).map_err(engine)?;
+                log = Log::new(0);
+            }
+            Op::Remove { key, expect } => {
+                expected(rows, &mut pages, key, *expect)?;
+                let removed = pages.remove(rows, key)?;
+                outcomes.push(removed.map_or(RecordOutcome::Kept, RecordOutcome::Replaced));
+            }
+            Op::Put { record, expect } => {
+                expected(rows, &mut pages, &record.key, *expect)?;
+                let digest = record.digest();
+                row.newest = row.newest.max(newest(&record.key));
+                let mut sink = PartSink { rows: &mut *rows, unit_no, codec: &mut *codec };
+                let entry = entry(record, &mut log, &mut sink)?;
+                outcomes.push(match pages.put(rows, entry)? {
+                    None => RecordOutcome::Inserted,
+                    Some(old) if old == digest => RecordOutcome::Kept,
+                    Some(old) => RecordOutcome::Replaced(old),
+                });
+            }
+        }
+    }
+    pages.finish(rows)?;
+    row.digest = pages.digest;
+    log.flush(&mut PartSink { rows: &mut *rows, unit_no, codec })?;
+    row.next = log.next();
+    row.version += 1;
+    row.op_id = ops.op_id.or(row.op_id);
+    if ops.dialect != Dialect::Any {
+        row.dialect = ops.dialect;
+    }
+    rows.save_unit(&row).map_err(engine)?;
+    Ok((row, log, outcomes))
+}
+
+fn open_log<R: WriteRows>(
+    rows: &mut R,
+    writer: &mut Writer,
+    row: &UnitRow,
+    ops: &UnitOps,
+) -> Result<Log, Stop<R::Error>> {
+    // What is cleared at once, or was never written to, needs no look at what is stored.
+    if row.version == 0 || matches!(ops.ops.first(), Some(Op::Clear)) {
+        return Ok(Log::new(row.next));
+    }
+    match writer.logs.take(row) {
+        Some(log) => Ok(log),
+        None => log::load(rows, row, &mut writer.parts).map_err(engine),
+    }
+}
+
+fn expected<R: WriteRows>(
+    rows: &mut R,
+    pages: &mut PageEditor<'_>,
+    key: &Key,
+    expect: Expect,
+) -> Result<(), Stop<R::Error>> {
+    let wanted = match expect {
+        Expect::Any => return Ok(()),
+        Expect::Absent => None,
+        Expect::Digest(digest) => Some(digest),
+    };
+    let found = pages.digest_at(rows, key)?;
+    if found == wanted { Ok(()) } else { Err(lost(Current::Record(key.clone(), found))) }
+}
+
+/// Turns a record into an entry, its values going to the log.
+fn entry<R: WriteRows>(
+    record: &Record,
+    log: &mut Log,
+    sink: &mut PartSink<'_, R>,
+) -> Result<Entry, Stop<R::Error>> {
+    let mut body = Vec::with_capacity(1024);
+    canonical::encode(&record.body, &mut body);
+    let names = value_names(&record.body);
+    let mut pointers = Vec::with_capacity(names.len());
+    let mut place = place(&record.key);
+    for name in names {
+        let value = record.value(&name).ok_or_else(|| {
+            let message = "a record came without a value that its body names";
+            let error = Error::new(ErrorKind::Invalid, OPERATION, message);
+            Stop::Outcome(UnitOutcome::Failed(error.with("record", record.key.to_string())))
+        })?;
+        pointers.push((value.form, log.put(value, place, sink)?.to_bytes()));
+        place = place.wrapping_add(1);
+    }
+    let residue = record.residue.clone();
+    Ok(Entry { key: record.key.clone(), body: body.into(), pointers, residue })
+}
+
+/// Tells apart values that are not successors of each other: by all of the key but its end.
+fn place(key: &Key) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.stem().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Returns what orders units in lists across units: a checkpoint's id.
+fn newest(key: &Key) -> Option<String> {
+    match (key.kind(), key.parts().into_iter().nth(1)) {
+        ("checkpoint", Some(restow_model::KeyPart::Text(id))) => Some(id),
+        _ => None,
+    }
+}
