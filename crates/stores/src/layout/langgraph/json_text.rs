@@ -81,7 +81,8 @@ fn string(body: &Body, out: &mut String) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn character(c: char, out: &mut String) {
+/// Appends a character inside a text, escaped where JSON asks for it.
+pub fn character(c: char, out: &mut String) {
     match c {
         '"' => out.push_str("\\\""),
         '\\' => out.push_str("\\\\"),

@@ -196,7 +196,7 @@ impl<'b> Opening<'b> {
                 memo.value(name, Form::Msgpack, blob.slice(start..end))
             });
             let version = version.map_or(Body::Null, |v| v.1);
-            channels.push(Channel { name: name.into(), version, value });
+            channels.push(Channel { name: name.into(), version, value, tag: None });
         }
         cuts.sort_unstable();
         let splice = Splice::cut(blob, &cuts);

@@ -2,7 +2,8 @@
 //!
 //! - `checkpoint(namespace, id)`: a map of `parent` (text or null), `metadata` (the JSON; bytes
 //!   where it is none), and either `head` (the checkpoint's other entries) with `channels` (channel
-//!   → `[version or null, value or null]`), or `opaque` (`[tag or null, value]`) where the payload
+//!   → `[version or null, value or null]`, or `[version, value, tag]` where the value is not ours to
+//!   open), or `opaque` (`[tag or null, value]`) where the payload
 //!   is not ours to open.
 //! - `write(namespace, checkpoint id, task id, index)`: a map of `channel`, `tag` (text or null),
 //!   `value` and `path` (the task's path, `""` where it was never stored).
@@ -56,6 +57,8 @@ pub struct Channel {
     pub version: Body,
     /// Its value, where one is stored.
     pub value: Option<Value>,
+    /// The serializer's tag of a value that is not ours to open.
+    pub tag: Option<Box<str>>,
 }
 
 /// What a checkpoint's payload is.
@@ -105,9 +108,19 @@ pub fn checkpoint(key: Key, parent: Option<&str>, metadata: Body, payload: Paylo
 pub fn channel_map(channels: &[Channel]) -> Map {
     let pairs = channels.iter().map(|channel| {
         let name = channel.value.as_ref().map_or(Body::Null, |v| Body::Value(v.name));
-        (Body::text(channel.name.clone()), Body::List(vec![channel.version.clone(), name]))
+        let mut entry = vec![channel.version.clone(), name];
+        entry.extend(channel.tag.clone().map(Body::Text));
+        (Body::text(channel.name.clone()), Body::List(entry))
     });
     Map::from_pairs(pairs.collect())
+}
+
+/// Names a channel whose value is not ours to open, and the value's tag.
+pub fn sealed_channel(channels: &Map) -> Option<(&str, &str)> {
+    channels.iter().find_map(|(name, channel)| match channel.as_list()? {
+        [_, _, Body::Text(tag)] => Some((name.as_text()?, &**tag)),
+        _ => None,
+    })
 }
 
 /// Makes a pending write's record.
@@ -231,7 +244,10 @@ fn checkpoint_view<'r>(record: &'r Record, ns: &str, id: &str) -> Option<Checkpo
             let is_channel = |(name, channel): &(Body, Body)| {
                 matches!(
                     (name, channel.as_list()),
-                    (Body::Text(_), Some([_, Body::Value(_) | Body::Null]))
+                    (
+                        Body::Text(_),
+                        Some([_, Body::Value(_) | Body::Null] | [_, Body::Value(_), Body::Text(_)])
+                    )
                 )
             };
             channels.iter().all(is_channel).then_some(())?;

@@ -3,4 +3,5 @@
 //! A checkpoint is a row of JSON; values that JSON cannot say exactly, and all that are no
 //! primitives, are blob rows shared by every checkpoint with the same version of the channel.
 
+pub mod row;
 pub mod tables;

@@ -51,7 +51,15 @@ pub(super) fn check(record: &Record) -> Result<(), Unsupported> {
         return Err(refuse("it is larger than the 1 GB that a row of SQLite holds"));
     }
     match record::view(record)? {
-        View::Checkpoint(view) => fits(&view).map_err(refuse),
+        View::Checkpoint(view) => {
+            if let PayloadView::Open { channels, .. } = view.payload
+                && let Some((name, tag)) = record::sealed_channel(channels)
+            {
+                let why = "which SQLite cannot keep inside a checkpoint";
+                return Err(refuse(&format!("channel {name:?} is sealed under {tag:?}, {why}")));
+            }
+            fits(&view).map_err(refuse)
+        }
         View::Write(_) | View::Unit(_) => Ok(()),
     }
 }
