@@ -8,6 +8,8 @@
 #![allow(clippy::disallowed_methods)]
 
 pub mod cli;
+#[cfg(unix)]
+pub mod cluster;
 pub mod damage;
 pub mod generate;
 pub mod measure;

@@ -127,4 +127,3 @@ fn too_large(len: usize) -> Fail {
     let message = "a value is larger than PostgreSQL can hold";
     restow_store::Error::new(kind, "load rows", message).with("bytes", len.to_string()).into()
 }
-

@@ -8,15 +8,25 @@
 //!   setting, no named statement, no session lock. So a pooler in transaction mode can stand
 //!   between.
 //! - A connection that failed is never used again.
+//! - A server that was there once is waited for, within bounds; one that never was is not.
 
+mod connect;
+mod conninfo;
 pub mod copy_in;
 pub mod error;
+mod passfile;
 pub mod registers;
+mod service;
 pub mod settings;
+mod tls;
+mod trust;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use backon::{BlockingRetryable as _, ExponentialBuilder};
 use postgres::{Client, IsolationLevel, Transaction};
 use restow_store::feed::{Closed, Stop, blocking};
 use restow_store::{Error, ErrorKind, Result};
@@ -70,6 +80,7 @@ pub struct Server(Arc<Inner>);
 struct Inner {
     settings: Settings,
     idle: Mutex<Vec<Client>>,
+    was_there: AtomicBool,
 }
 
 impl Drop for Inner {
@@ -91,7 +102,8 @@ impl fmt::Debug for Server {
 impl Server {
     /// Names a server; nothing is connected yet.
     pub fn new(settings: Settings) -> Self {
-        Self(Arc::new(Inner { settings, idle: Mutex::new(Vec::new()) }))
+        let (idle, was_there) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+        Self(Arc::new(Inner { settings, idle, was_there }))
     }
 
     /// Returns how the server is reached.
@@ -139,59 +151,100 @@ impl Server {
 
     /// Turns an error of PostgreSQL's into the port's, naming this server.
     pub fn failed(&self, operation: &'static str, error: postgres::Error) -> Error {
-        error::failed(operation, error).with("server", self.0.settings.shown())
+        self.0.settings.failed(operation, error)
     }
 
-    fn transaction<T>(
+    fn transaction<T, F>(&self, operation: &'static str, is_read: bool, work: F) -> Result<T, Stop>
+    where
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, Fail>,
+    {
+        let mut work = work;
+        while let Some(client) = self.idle() {
+            match self.attempt(client, operation, is_read, work) {
+                Begun::Ended(result) => return result,
+                // A server or a pooler may have ended it meanwhile; nothing was done yet.
+                Begun::Not(_, unused) => work = unused,
+            }
+        }
+        match self.attempt(self.connect(operation)?, operation, is_read, work) {
+            Begun::Ended(result) => result,
+            Begun::Not(error, _) => Err(self.failed(operation, error).into()),
+        }
+    }
+
+    fn attempt<T, F>(
         &self,
+        mut client: Client,
         operation: &'static str,
         is_read: bool,
-        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, Fail>,
-    ) -> Result<T, Stop> {
-        let failed = |error| Stop::Error(self.failed(operation, error));
-        let mut client = self.connection(operation)?;
-        let level = match is_read {
-            true => IsolationLevel::RepeatableRead,
-            false => IsolationLevel::ReadCommitted,
+        work: F,
+    ) -> Begun<T, F>
+    where
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, Fail>,
+    {
+        let mut tx = match self.begin(&mut client, is_read) {
+            Ok(tx) => tx,
+            Err(error) => return Begun::Not(error, work),
         };
-        let mut tx = client
-            .build_transaction()
-            .isolation_level(level)
-            .read_only(is_read)
-            .start()
-            .map_err(failed)?;
-        tx.batch_execute(READ_PLAN).map_err(failed)?;
         let done = work(&mut tx);
         let ended = match (&done, is_read) {
             (Ok(_), false) => tx.commit(),
             _ => tx.rollback(),
         };
-        match (done, ended) {
-            (Ok(_), Err(error)) => Err(failed(error)),
-            (Err(Fail::Postgres(error)), _) => Err(failed(error)),
-            (Err(Fail::Stop(stop)), ended) => {
-                if ended.is_ok() {
-                    self.give_back(client);
-                }
-                Err(stop)
-            }
-            (Ok(value), Ok(())) => {
-                self.give_back(client);
-                Ok(value)
-            }
+        if ended.is_ok() && !matches!(done, Err(Fail::Postgres(_))) {
+            self.give_back(client);
         }
+        Begun::Ended(match (done, ended) {
+            (Err(Fail::Stop(stop)), _) => Err(stop),
+            (Err(Fail::Postgres(error)), _) => Err(self.stopped(operation, is_read, error)),
+            (Ok(_), Err(error)) => Err(self.stopped(operation, is_read, error)),
+            (Ok(value), Ok(())) => Ok(value),
+        })
+    }
+
+    fn begin<'c>(
+        &self,
+        client: &'c mut Client,
+        is_read: bool,
+    ) -> Result<Transaction<'c>, postgres::Error> {
+        let tx = client.build_transaction();
+        // A transaction that may write says nothing, so that what only reads by default stays so.
+        let mut tx = match is_read {
+            true => tx.isolation_level(IsolationLevel::RepeatableRead).read_only(true).start()?,
+            false => tx.isolation_level(IsolationLevel::ReadCommitted).start()?,
+        };
+        tx.batch_execute(&format!("{READ_PLAN}{}", self.0.settings.begin_with(is_read)))?;
+        Ok(tx)
+    }
+
+    fn stopped(&self, operation: &'static str, is_read: bool, error: postgres::Error) -> Stop {
+        let user = self.0.settings.config.get_user().unwrap_or("CURRENT_USER");
+        let grant = error::grant(&error, is_read, user);
+        let error = self.failed(operation, error);
+        Stop::Error(match grant {
+            Some(grant) => error.with("statement", grant),
+            None => error,
+        })
+    }
+
+    fn idle(&self) -> Option<Client> {
+        let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::from_fn(|| idle.pop()).find(|client| !client.is_closed())
     }
 
     fn connection(&self, operation: &'static str) -> Result<Client> {
-        let idle = |inner: &Inner| {
-            inner.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        self.idle().map_or_else(|| self.connect(operation), Ok)
+    }
+
+    fn connect(&self, operation: &'static str) -> Result<Client> {
+        let settings = &self.0.settings;
+        let connect = || settings.connect(operation);
+        let connected = match self.0.was_there.load(Ordering::Relaxed) {
+            false => connect(),
+            true => connect.retry(pauses(settings.wait)).when(Error::is_retryable).call(),
         };
-        while let Some(client) = idle(&self.0) {
-            if !client.is_closed() {
-                return Ok(client);
-            }
-        }
-        self.0.settings.connect(operation)
+        self.0.was_there.fetch_or(connected.is_ok(), Ordering::Relaxed);
+        connected
     }
 
     fn give_back(&self, client: Client) {
@@ -200,4 +253,20 @@ impl Server {
             idle.push(client);
         }
     }
+}
+
+/// What became of work: done or failed, or never begun and still to be had.
+enum Begun<T, F> {
+    Ended(Result<T, Stop>),
+    Not(postgres::Error, F),
+}
+
+/// Pauses between attempts to reach a server, which together last so long.
+fn pauses(wait: Duration) -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(2))
+        .with_factor(1.5)
+        .without_max_times()
+        .with_total_delay(Some(wait))
 }
