@@ -12,6 +12,7 @@
 
 mod connect;
 mod conninfo;
+pub mod alone;
 pub mod copy_in;
 pub mod error;
 mod passfile;

@@ -4,4 +4,6 @@
 //! primitives, are blob rows shared by every checkpoint with the same version of the channel.
 
 pub mod row;
+pub mod schema;
+pub mod shape;
 pub mod tables;

@@ -1,0 +1,94 @@
+//! What the tests of the schema share: databases, LangGraph's own setup, and the catalog as text.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::path::Path;
+use std::process::Output;
+
+use restow_store::{Address, Environment};
+use restow_stores::engine::postgres::Server;
+use restow_stores::layout::langgraph::postgres::schema;
+use restow_testkit::official::{judge, python};
+use restow_testkit::postgres::Database;
+
+pub(crate) struct World;
+
+impl World {
+    /// Makes a database; nothing where this run was told to do without a server or the judge.
+    pub(crate) fn one() -> Option<Database> {
+        python()?;
+        Database::create()
+    }
+
+    /// Makes two.
+    pub(crate) fn two() -> Option<[Database; 2]> {
+        Some([Self::one()?, Self::one()?])
+    }
+}
+
+/// Names the database's server.
+pub(crate) fn server(database: &Database) -> Server {
+    let address = Address::parse(&database.address("langgraph")).unwrap();
+    schema::server(&address, &Environment::default()).unwrap()
+}
+
+fn script() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/postgres_schema_help/official.py")
+}
+
+/// Runs LangGraph's own code on a database, which has to succeed.
+pub(crate) fn official(command: &str, database: &Database, options: &[&str]) {
+    let Some(python) = python() else { panic!("the judge is gone") };
+    judge(&python, &script(), &[&[command, &database.url()], options].concat());
+}
+
+/// Runs LangGraph's setup, which others may make fail.
+pub(crate) fn attempted_setup(database: &Database) -> Output {
+    let mut command = std::process::Command::new(python().expect("the judge is gone"));
+    command.arg(script()).args(["setup", &database.url()]).output().expect("start the judge")
+}
+
+/// Puts a row into each table that a version has.
+pub(crate) fn fill(database: &Database, version: i32) {
+    let mut client = database.connect();
+    for (since, sql) in [
+        (
+            1,
+            "INSERT INTO checkpoints (thread_id, checkpoint_id, checkpoint) \
+             VALUES ('t', 'a', '{\"v\": 4, \"channel_versions\": {\"x\": \"1.5\"}}')",
+        ),
+        (2, "INSERT INTO checkpoint_blobs VALUES ('t', '', 'x', '1.5', 'msgpack', '\\x01')"),
+        (3, "INSERT INTO checkpoint_writes VALUES ('t', '', 'a', 'k', 0, 'x', 'msgpack', '\\x01')"),
+    ] {
+        if version >= since {
+            client.batch_execute(sql).unwrap();
+        }
+    }
+}
+
+/// Checks that a database is as LangGraph's own setup makes one.
+pub(crate) fn assert_official(database: &Database) {
+    let fresh = World::one().expect("a database");
+    official("setup", &fresh, &[]);
+    assert_eq!(catalog(database), catalog(&fresh));
+}
+
+/// Writes down what the catalog says of LangGraph's tables, and the versions applied.
+pub(crate) fn catalog(database: &Database) -> Vec<String> {
+    const SQL: [&str; 4] = [
+        "SELECT format('%s.%s %s %s %s %s %s %s %s', c.relname, a.attnum, a.attname,
+            format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attcollation, a.attstorage,
+            a.attcompression, pg_get_expr(d.adbin, d.adrelid))
+         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' ORDER BY 1",
+        "SELECT format('%s %s %s %s', pg_get_indexdef(indexrelid), indisvalid, indisready, indislive)
+         FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+         WHERE c.relnamespace = 'public'::regnamespace ORDER BY 1",
+        "SELECT format('%s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint
+         WHERE connamespace = 'public'::regnamespace ORDER BY 1",
+        "SELECT 'version ' || v FROM checkpoint_migrations ORDER BY v",
+    ];
+    let mut client = database.connect();
+    let rows = SQL.iter().flat_map(|sql| client.query(*sql, &[]).unwrap());
+    rows.map(|row| row.get(0)).collect()
+}
