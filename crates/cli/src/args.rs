@@ -52,6 +52,9 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Show what a ledger knows: progress, attempts, failures.
     Status(Status),
+    /// Make, check, count or remove LangGraph's tables in PostgreSQL.
+    #[command(subcommand)]
+    Schema(Schema),
     /// Print a completion script for a shell.
     Completions(Completions),
 }
@@ -122,6 +125,36 @@ pub(crate) struct Verify {
 pub(crate) struct Status {
     /// The target of a copy, or its ledger.
     pub(crate) target: String,
+}
+
+/// What to do with LangGraph's tables.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schema {
+    /// Show threads, checkpoints, blobs, writes, the version, and sizes by table.
+    Status(SchemaAt),
+    /// Make the tables at version 9, or lift older ones as LangGraph's own setup does.
+    Up(SchemaAt),
+    /// Remove the tables with all that they hold; says what goes, and wants it confirmed.
+    Down(SchemaDown),
+    /// Compare the tables with LangGraph's own; exits with 3 where they differ.
+    Verify(SchemaAt),
+}
+
+/// Where LangGraph's tables are.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SchemaAt {
+    /// The database, such as `langgraph+postgres://user@host/database`.
+    pub(crate) address: String,
+}
+
+/// Arguments of `schema down`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SchemaDown {
+    #[command(flatten)]
+    pub(crate) at: SchemaAt,
+    /// The database's name, to confirm that all goes.
+    #[arg(long, value_name = "DATABASE")]
+    pub(crate) confirm: Option<String>,
 }
 
 /// Arguments of `completions`.

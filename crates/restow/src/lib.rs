@@ -38,6 +38,14 @@ pub use restow_store::{Address, Clock, Environment, Error, ErrorKind, Result, St
 pub use restow_stores::layout::langgraph::sqlite::Description;
 pub use restow_stores::registry::{ADDRESSES, Access, Opened, file_of, open};
 
+/// LangGraph's tables in PostgreSQL: making, checking, counting and removing them.
+pub mod schema {
+    pub use restow_stores::engine::postgres::Server;
+    pub use restow_stores::layout::langgraph::postgres::schema::{
+        Size, Status, Up, Verified, down, server, status, up, verify,
+    };
+}
+
 /// Opens the account of a copy for an attempt, making it where there is none.
 ///
 /// Refused, with the context `held by`, while another process holds it.

@@ -3,6 +3,7 @@
 mod assess;
 pub(crate) mod completions;
 mod copy;
+mod schema;
 mod status;
 mod verify;
 
@@ -28,15 +29,21 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<Exit> {
         Command::Copy(args) => copy::run(&args, clock, out).await,
         Command::Verify(args) => verify::run(&args, clock, out).await,
         Command::Status(args) => status::run(&args, clock, out).await,
+        Command::Schema(args) => schema::run(&args, out).await,
         Command::Completions(args) => Ok(completions::run(&args)),
     }
 }
 
 /// Opens a store, taking what its address leaves out from the environment.
 async fn open(address: &Address, access: Access) -> Result<Opened> {
-    let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    restow::open(address, access, &variables.collect::<Environment>()).await
+    restow::open(address, access, &environment()).await
+}
+
+/// Returns the variables that name what an address leaves out.
+fn environment() -> Environment {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// Returns the units that a command is about.

@@ -25,9 +25,11 @@ pub use up::{Up, up, up_blocking};
 pub use verify::{Verified, verify};
 
 /// Names the server of an address that leads to LangGraph's tables.
-pub fn server(address: &Address, _environment: &Environment) -> Result<Server> {
+pub fn server(address: &Address, environment: &Environment) -> Result<Server> {
     match (address.layout.as_deref(), address.engine.as_deref()) {
-        (Some("langgraph"), Some("postgres")) => Ok(Server::new(Settings::parse(address)?)),
+        (Some("langgraph"), Some("postgres")) => {
+            Ok(Server::new(Settings::parse_in(address, environment)?))
+        }
         _ => {
             let message = "only LangGraph's tables in PostgreSQL have a schema of their own; every \
                            other store makes what it needs when it is copied into";
