@@ -33,10 +33,14 @@ impl Seen {
 pub(crate) async fn look(
     store: &dyn Store,
     units: Vec<UnitId>,
-    what: Selection,
+    mut what: Selection,
 ) -> Result<HashMap<UnitId, Seen>> {
     let mut found: HashMap<UnitId, Seen> = HashMap::with_capacity(units.len());
     let mut open: Option<(UnitId, Seen)> = None;
+    if store.info().capabilities.names_values && what.content == Content::All {
+        // The names are made from the values; nothing more can be said of these.
+        what.content = Content::Bodies;
+    }
     let whole = what.content == Content::All;
     let mut frames = store.read(units, what).await?;
     while let Some(frame) = frames.next().await {

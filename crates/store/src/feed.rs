@@ -129,6 +129,16 @@ pub enum Stop {
     Error(Error),
 }
 
+impl Stop {
+    /// Returns the error of work that has no reader who could have gone.
+    pub fn error(self, operation: &'static str) -> Error {
+        match self {
+            Self::Error(error) => error,
+            Self::Closed => Error::new(ErrorKind::Failed, operation, "nobody waits for it"),
+        }
+    }
+}
+
 impl From<Closed> for Stop {
     fn from(_: Closed) -> Self {
         Self::Closed

@@ -110,6 +110,13 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// - A unit that is not as it was seen stays; one that is not there is told.
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged>;
 
+    /// Lets the engine put itself in order after much was written, such as its statistics.
+    ///
+    /// - Nothing that can be read changes.
+    async fn optimize(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Reads a register; `None` where it was never written.
     async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>>;
 

@@ -148,6 +148,7 @@ async fn attempt_copy(
     };
     let mut swept = None;
     if removed {
+        shared.target.optimize().await?;
         failpoint::pass(Point::Sweep)?;
         let report = gone::sweep(&shared).await?;
         failpoint::pass(Point::Swept)?;

@@ -121,6 +121,7 @@ async fn add(
     progress: &Progress,
     sums: &mut Sums,
 ) -> Result<()> {
+    let names_values = store.info().capabilities.names_values;
     let mut frames = store.scan(segment, None).await?;
     let mut open: Option<(UnitId, usize)> = None;
     while let Some(frame) = frames.next().await {
@@ -138,7 +139,7 @@ async fn add(
                 progress.record(bytes_of(&record));
                 sums.records += 1;
                 sums.buckets[*bucket].merge(&record.summed());
-                if let Some(why) = fault_of(&record) {
+                if !names_values && let Some(why) = fault_of(&record) {
                     let (unit, key) = (Some(unit.clone()), Some(record.key));
                     sums.damage(Damage { unit, key, why });
                 }

@@ -178,6 +178,10 @@ impl Store for Fault {
         self.dice.call(self.inner.purge(unit, exactly)).await
     }
 
+    async fn optimize(&self) -> Result<()> {
+        self.inner.optimize().await
+    }
+
     async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>> {
         self.dice.call(self.inner.register_read(name)).await
     }

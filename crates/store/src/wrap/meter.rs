@@ -197,6 +197,10 @@ impl Store for Meter {
         self.call("purge", self.inner.purge(unit, exactly)).await
     }
 
+    async fn optimize(&self) -> Result<()> {
+        self.call("optimize", self.inner.optimize()).await
+    }
+
     async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>> {
         self.call("register_read", self.inner.register_read(name)).await
     }

@@ -195,6 +195,10 @@ impl Store for Retry {
         self.attempt(|| self.inner.purge(unit.clone(), exactly)).await
     }
 
+    async fn optimize(&self) -> Result<()> {
+        self.inner.optimize().await
+    }
+
     async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>> {
         self.attempt(|| self.inner.register_read(name.clone())).await
     }

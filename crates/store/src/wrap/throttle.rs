@@ -114,6 +114,10 @@ impl Store for Throttle {
         self.inner.purge(unit, exactly).await
     }
 
+    async fn optimize(&self) -> Result<()> {
+        self.inner.optimize().await
+    }
+
     async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>> {
         self.inner.register_read(name).await
     }

@@ -52,6 +52,11 @@ impl<'t> CopyIn<'t> {
         Ok(())
     }
 
+    /// Adds an integer of two bytes.
+    pub fn int2(&mut self, n: i16) -> Result<(), Fail> {
+        self.pieces(2, [&n.to_be_bytes()[..]])
+    }
+
     /// Adds an integer of four bytes.
     pub fn int4(&mut self, n: i32) -> Result<(), Fail> {
         self.pieces(4, [&n.to_be_bytes()[..]])

@@ -3,6 +3,7 @@
 //! Formats as of langgraph-checkpoint 4.3.2. What every engine shares stands here: records
 //! ([`record`]), payloads as byte ranges ([`msgpack`], [`packed`]), metadata ([`json`]).
 
+pub mod beside;
 pub mod dialect;
 pub mod items;
 pub mod json;

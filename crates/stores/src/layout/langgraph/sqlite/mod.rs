@@ -156,6 +156,7 @@ fn info(path: &Path) -> Arc<StoreInfo> {
             staging: true,
             snapshot_reads: true,
             keeps_digests: false,
+            names_values: true,
             live: false,
             ..Capabilities::default()
         },

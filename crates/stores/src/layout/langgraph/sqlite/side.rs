@@ -5,12 +5,10 @@
 //!   other: form, length (varint), bytes.
 //! - `restow_stage`, `restow_stage_*`: units that are being staged, gone when none is.
 
-use bytes::Bytes;
-use restow_model::{
-    Body, Digest, Form, Key, Record, Residue, Value, canonical, read_varint, write_varint,
-};
+use restow_model::{Body, Digest, Key, Record, Residue, canonical};
 use rusqlite::{Connection, Row, params};
 
+use super::super::beside;
 use super::residue::{Difference, LAYOUT};
 use super::row::{Fault, bytes};
 use super::shape::{CHECKPOINTS_DDL, WRITES_DDL};
@@ -169,14 +167,7 @@ pub(super) fn put_unit(
     record: &Record,
 ) -> rusqlite::Result<()> {
     place.make_unit(connection)?;
-    let mut body = Vec::new();
-    canonical::encode(&record.body, &mut body);
-    let mut items = Vec::new();
-    for value in &record.values {
-        items.push(value.form.code());
-        write_varint(&mut items, value.bytes.len() as u64);
-        items.extend_from_slice(&value.bytes);
-    }
+    let (body, items) = beside::encode(record);
     let sql = format!(
         "INSERT OR REPLACE INTO {} (thread_id, key, body, items) VALUES (?1, ?2, ?3, ?4)",
         place.unit
@@ -191,20 +182,7 @@ pub(super) fn unit_record(row: &Row<'_>, at: usize) -> Result<Record, Fault> {
     let key = Key::from_bytes(bytes(row.get_ref(at)?)).map_err(fault)?;
     let body: Body = canonical::decode(&bytes(row.get_ref(at + 1)?)).map_err(fault)?;
     let items = bytes(row.get_ref(at + 2)?);
-    let values = values(&items).ok_or(Fault::Cell("the unit's values are cut short".into()))?;
+    let values =
+        beside::values(&items).ok_or(Fault::Cell("the unit's values are cut short".into()))?;
     Ok(Record { values, ..Record::new(key, body) })
-}
-
-fn values(items: &Bytes) -> Option<Vec<Value>> {
-    let mut values = Vec::new();
-    let mut at = 0;
-    while at < items.len() {
-        let form = Form::from_code(items[at])?;
-        at += 1;
-        let len = usize::try_from(read_varint(items, &mut at).ok()?).ok()?;
-        let end = at.checked_add(len).filter(|end| *end <= items.len())?;
-        values.push(Value::new(form, items.slice(at..end)));
-        at = end;
-    }
-    Some(values)
 }

@@ -1,0 +1,182 @@
+//! Blob rows: each is loaded once for all the checkpoints of a page that name it.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use postgres::types::Type;
+use restow_model::UnitId;
+
+use super::super::row::{Opened, StoredBlob};
+use super::Reader;
+use super::keys::RowKey;
+use crate::engine::postgres::Fail;
+
+/// A blob row's key: thread, namespace, channel, version.
+pub(in super::super) type BlobKey = (UnitId, Box<str>, Box<str>, Box<str>);
+
+/// What is known of a blob row.
+#[derive(Clone, Debug)]
+enum Held {
+    /// So many bytes, not loaded yet.
+    Sized(usize),
+    /// Loaded.
+    Loaded(StoredBlob),
+}
+
+/// The blob rows that a page of checkpoints names.
+///
+/// Invariant: what is loaded belongs to the page, or to the last record of the one before it.
+#[derive(Debug, Default)]
+pub(super) struct Blobs {
+    held: HashMap<BlobKey, Held>,
+    last: Vec<BlobKey>,
+}
+
+fn keys<'o>(key: &'o RowKey, opened: &'o Opened) -> impl Iterator<Item = BlobKey> + 'o {
+    let (unit, namespace) = (key.unit.clone(), &key.namespace);
+    opened.blob_keys().map(move |(channel, version)| {
+        (unit.clone(), namespace.as_str().into(), channel.into(), version.into())
+    })
+}
+
+impl Blobs {
+    /// Learns the sizes of the blob rows that checkpoints name.
+    pub(super) fn learn<'o>(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        named: impl Iterator<Item = (&'o RowKey, &'o Opened)>,
+    ) -> Result<(), Fail> {
+        self.held.retain(|_, held| matches!(held, Held::Loaded(_)));
+        let mut wanted: Vec<BlobKey> = Vec::new();
+        for key in named.flat_map(|(key, opened)| keys(key, opened)) {
+            if !self.held.contains_key(&key) {
+                wanted.push(key);
+            }
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        let select = "k.n, octet_length(r.blob)";
+        let table = &reader.place.blobs;
+        each(reader, table, &wanted, select, &mut |key, row| {
+            let bytes: Option<i32> = row.try_get(1)?;
+            let bytes = bytes.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+            self.held.insert(key.clone(), Held::Sized(bytes));
+            Ok(())
+        })
+    }
+
+    /// Returns how many bytes of a checkpoint's blobs are not loaded yet.
+    pub(super) fn lacking(&self, key: &RowKey, opened: &Opened) -> usize {
+        let lacking = keys(key, opened).map(|key| match self.held.get(&key) {
+            Some(Held::Sized(bytes)) => *bytes,
+            _ => 0,
+        });
+        lacking.sum()
+    }
+
+    /// Loads the blob rows that checkpoints name.
+    pub(super) fn load<'o>(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        named: impl Iterator<Item = (&'o RowKey, &'o Opened)>,
+    ) -> Result<(), Fail> {
+        let mut wanted: Vec<BlobKey> = Vec::new();
+        self.last.clear();
+        for (key, opened) in named {
+            self.last = keys(key, opened).collect();
+            let lacks = |key: &&BlobKey| matches!(self.held.get(*key), Some(Held::Sized(_)));
+            wanted.extend(self.last.iter().filter(lacks).cloned());
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        let table = &reader.place.blobs;
+        each(reader, table, &wanted, "k.n, r.type, r.blob", &mut |key, row| {
+            self.held.insert(key.clone(), Held::Loaded(stored(row, 1)?));
+            Ok(())
+        })
+    }
+
+    /// Returns a blob row that was loaded.
+    pub(super) fn get(&self, key: &RowKey, channel: &str, version: &str) -> Option<StoredBlob> {
+        let unit = key.unit.clone();
+        match self.held.get(&(unit, (*key.namespace).into(), channel.into(), version.into()))? {
+            Held::Loaded(blob) => Some(blob.clone()),
+            Held::Sized(_) => None,
+        }
+    }
+
+    /// Forgets what was loaded, but for what the last checkpoint named: the next one shares most
+    /// of it. Sizes stay until the next page is learned.
+    pub(super) fn keep(&mut self, last: &RowKey) {
+        let keep = std::mem::take(&mut self.last);
+        let is_same = |key: &BlobKey| key.0 == last.unit && *key.1 == *last.namespace;
+        for (key, held) in &mut self.held {
+            if let Held::Loaded(blob) = held
+                && !(is_same(key) && keep.contains(key))
+            {
+                // A later checkpoint of the page may name it again.
+                *held = Held::Sized(blob.bytes().map_or(0, Bytes::len));
+            }
+        }
+    }
+}
+
+/// Reads a blob row's tag and bytes, from a column on.
+pub(in super::super) fn stored(row: &postgres::Row, at: usize) -> Result<StoredBlob, Fail> {
+    let bytes: Option<&[u8]> = row.try_get(at + 1)?;
+    Ok(StoredBlob::new(row.try_get(at)?, bytes.map(copied).transpose()?))
+}
+
+/// Copies bytes out of a message of the server's; large ones into memory that goes back whole.
+pub(super) fn copied(bytes: &[u8]) -> Result<Bytes, Fail> {
+    if bytes.len() <= 1 << 20 {
+        return Ok(Bytes::copy_from_slice(bytes));
+    }
+    let buffer = restow_store::buffer::Buffer::zeroed(bytes.len());
+    let mut buffer = buffer.map_err(|error| {
+        let message = "a value is larger than this machine has room for";
+        let error =
+            restow_store::Error::new(restow_store::ErrorKind::Failed, "read units", message)
+                .because(error);
+        Fail::from(error)
+    })?;
+    buffer.copy_from_slice(bytes);
+    Ok(buffer.freeze())
+}
+
+/// Calls `visit` for each blob row that is there.
+pub(in super::super) fn each(
+    reader: &mut Reader<'_, '_>,
+    table: &str,
+    keys: &[BlobKey],
+    select: &str,
+    visit: &mut dyn FnMut(&BlobKey, &postgres::Row) -> Result<(), Fail>,
+) -> Result<(), Fail> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT {select} FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) \
+         WITH ORDINALITY k (t, s, c, v, n) JOIN {table} r \
+         ON (r.thread_id, r.checkpoint_ns, r.channel, r.version) = (k.t, k.s, k.c, k.v)"
+    );
+    let threads: Vec<&str> = keys.iter().map(|k| k.0.as_str()).collect();
+    let namespaces: Vec<&str> = keys.iter().map(|k| &*k.1).collect();
+    let channels: Vec<&str> = keys.iter().map(|k| &*k.2).collect();
+    let versions: Vec<&str> = keys.iter().map(|k| &*k.3).collect();
+    let parameters = [
+        (&threads as &(dyn postgres::types::ToSql + Sync), Type::TEXT_ARRAY),
+        (&namespaces as _, Type::TEXT_ARRAY),
+        (&channels as _, Type::TEXT_ARRAY),
+        (&versions as _, Type::TEXT_ARRAY),
+    ];
+    use postgres::fallible_iterator::FallibleIterator;
+    let mut rows = reader.tx.query_typed_raw(&sql, parameters)?;
+    while let Some(row) = rows.next()? {
+        let number: i64 = row.try_get(0)?;
+        if let Some(key) = usize::try_from(number - 1).ok().and_then(|n| keys.get(n)) {
+            visit(key, &row)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! Rows of `checkpoints` as records, with the blobs that they share.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use postgres::types::Type;
+use restow_model::{Dialect, Record, UnitId};
+
+use super::super::row::{CheckpointCells, Opened};
+use super::blobs::Blobs;
+use super::keys::{Keys, RowKey, Table, Walk};
+use super::{PAGE_BYTES_MAX, Reader, side};
+use crate::engine::postgres::Fail;
+
+/// A record on its way, or what is wrong with its row.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) key: RowKey,
+    pub(super) found: Result<Record, String>,
+}
+
+/// A row whose JSON was read, and not yet its blobs.
+struct Row {
+    key: RowKey,
+    opened: Result<Opened, String>,
+    sends: Vec<(Option<Box<str>>, Bytes)>,
+}
+
+/// The checkpoints of a walk, in its order.
+pub(super) struct Checkpoints {
+    keys: Keys,
+    rows: VecDeque<Row>,
+    blobs: Blobs,
+    ready: VecDeque<Loaded>,
+}
+
+impl Checkpoints {
+    pub(super) fn open(reader: &mut Reader<'_, '_>, walk: &Walk<'_>) -> Result<Self, Fail> {
+        Ok(Self {
+            keys: Keys::open(reader, Table::Checkpoints, walk)?,
+            rows: VecDeque::new(),
+            blobs: Blobs::default(),
+            ready: VecDeque::new(),
+        })
+    }
+
+    pub(super) fn close(self, reader: &mut Reader<'_, '_>) -> Result<(), Fail> {
+        self.keys.close(reader)
+    }
+
+    /// Returns the unit of the next record.
+    pub(super) fn unit(&mut self, reader: &mut Reader<'_, '_>) -> Result<Option<UnitId>, Fail> {
+        if let Some(loaded) = self.ready.front() {
+            return Ok(Some(loaded.key.unit.clone()));
+        }
+        if let Some(row) = self.rows.front() {
+            return Ok(Some(row.key.unit.clone()));
+        }
+        Ok(self.keys.peek(reader)?.map(|key| key.unit.clone()))
+    }
+
+    /// Tells the language of the next record by its versions.
+    pub(super) fn dialect(&mut self, reader: &mut Reader<'_, '_>) -> Result<Dialect, Fail> {
+        if self.ready.is_empty() && self.rows.is_empty() {
+            self.fetch(reader, usize::MAX)?;
+        }
+        let opened = self.rows.front().and_then(|row| row.opened.as_ref().ok());
+        Ok(opened.and_then(Opened::dialect).unwrap_or(Dialect::Any))
+    }
+
+    /// Returns about how many bytes the next record has; its blobs are not loaded for that.
+    pub(super) fn weight(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        limit: usize,
+    ) -> Result<usize, Fail> {
+        if let Some(loaded) = self.ready.front() {
+            return Ok(loaded.found.as_ref().map_or(0, Record::weight));
+        }
+        if self.rows.is_empty() {
+            self.fetch(reader, limit)?;
+        }
+        Ok(self.rows.front().map_or(0, |row| row.key.bytes + self.lacking(row)))
+    }
+
+    /// Loads and takes the next record.
+    pub(super) fn next(&mut self, reader: &mut Reader<'_, '_>) -> Result<Option<Loaded>, Fail> {
+        if self.ready.is_empty() {
+            if self.rows.is_empty() {
+                self.fetch(reader, usize::MAX)?;
+            }
+            self.load(reader)?;
+        }
+        Ok(self.ready.pop_front())
+    }
+
+    /// Passes what is left of a unit.
+    pub(super) fn skip(&mut self, reader: &mut Reader<'_, '_>, unit: &UnitId) -> Result<(), Fail> {
+        self.ready.retain(|loaded| loaded.key.unit != *unit);
+        self.rows.retain(|row| row.key.unit != *unit);
+        self.keys.skip(reader, unit)
+    }
+
+    fn lacking(&self, row: &Row) -> usize {
+        row.opened.as_ref().map_or(0, |opened| self.blobs.lacking(&row.key, opened))
+    }
+
+    /// Fetches a page of rows, and the sizes of the blobs that they name.
+    fn fetch(&mut self, reader: &mut Reader<'_, '_>, limit: usize) -> Result<(), Fail> {
+        let keys = self.keys.page(reader, limit.max(1))?;
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let rows = rows(reader, keys)?;
+        let named = rows.iter().filter_map(|row| Some((&row.key, row.opened.as_ref().ok()?)));
+        self.blobs.learn(reader, named)?;
+        self.rows.extend(rows);
+        Ok(())
+    }
+
+    /// Loads as many records as fit a page; at least one.
+    fn load(&mut self, reader: &mut Reader<'_, '_>) -> Result<(), Fail> {
+        let (mut count, mut bytes) = (0, 0);
+        for row in &self.rows {
+            bytes += self.lacking(row);
+            if count > 0 && bytes > PAGE_BYTES_MAX {
+                break;
+            }
+            count += 1;
+        }
+        let rows: Vec<Row> = self.rows.drain(..count).collect();
+        let named = rows.iter().filter_map(|row| Some((&row.key, row.opened.as_ref().ok()?)));
+        self.blobs.load(reader, named)?;
+        let mut loaded = Vec::with_capacity(rows.len());
+        for Row { key, opened, sends } in rows {
+            let blobs = &mut self.blobs;
+            let found = opened.and_then(|opened| {
+                opened.record(&mut |channel, version| blobs.get(&key, channel, version), sends)
+            });
+            loaded.push(Loaded { key, found });
+        }
+        let of = |l: &Loaded| l.key.unit.clone();
+        side::add_residue(reader, &mut loaded, of, |l| l.found.as_mut().ok())?;
+        if let Some(last) = loaded.last() {
+            self.blobs.keep(&last.key);
+        }
+        self.ready.extend(loaded);
+        Ok(())
+    }
+}
+
+/// Fetches rows by key, in the order of the keys.
+fn rows(reader: &mut Reader<'_, '_>, keys: Vec<RowKey>) -> Result<Vec<Row>, Fail> {
+    let (adjustment, join) = match reader.shape.has_side {
+        true => (
+            "a.row_digest, a.bytes",
+            format!(
+                "LEFT JOIN {} a ON (a.thread_id, a.checkpoint_ns, a.checkpoint_id) = (k.t, k.s, k.c)",
+                reader.place.adjustment
+            ),
+        ),
+        false => ("NULL::bytea, NULL::bytea", String::new()),
+    };
+    let sql = format!(
+        "SELECT k.n, r.parent_checkpoint_id, r.type, r.checkpoint::text, r.metadata::text, \
+         {adjustment} FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY \
+         k (t, s, c, n) JOIN {} r ON (r.thread_id, r.checkpoint_ns, r.checkpoint_id) = \
+         (k.t, k.s, k.c) {join} ORDER BY k.n",
+        reader.place.checkpoints
+    );
+    let threads: Vec<&str> = keys.iter().map(|k| k.unit.as_str()).collect();
+    let namespaces: Vec<&str> = keys.iter().map(|k| &*k.namespace).collect();
+    let ids: Vec<&str> = keys.iter().map(|k| &*k.checkpoint).collect();
+    let parameters = [
+        (&threads as _, Type::TEXT_ARRAY),
+        (&namespaces as _, Type::TEXT_ARRAY),
+        (&ids as _, Type::TEXT_ARRAY),
+    ];
+    let found = reader.tx.query_typed(&sql, &parameters)?;
+    let mut rows = Vec::with_capacity(found.len());
+    let mut wants = Vec::new();
+    let mut keys = keys.into_iter().enumerate();
+    for cells in found {
+        let number: i64 = cells.try_get(0)?;
+        let Some((_, key)) = keys.by_ref().find(|(n, _)| *n as i64 + 1 == number) else { break };
+        let adjustment: (Option<&[u8]>, Option<&[u8]>) = (cells.try_get(5)?, cells.try_get(6)?);
+        let opened = Opened::open(&CheckpointCells {
+            namespace: &key.namespace,
+            id: &key.checkpoint,
+            parent: cells.try_get(1)?,
+            tag: cells.try_get(2)?,
+            checkpoint: cells.try_get(3)?,
+            metadata: cells.try_get(4)?,
+            adjustment: adjustment.0.zip(adjustment.1),
+        });
+        if let Some(parent) = opened.as_ref().ok().and_then(Opened::sends_parent) {
+            wants.push((rows.len(), key.unit.as_str().to_owned(), parent.to_owned()));
+        }
+        rows.push(Row { key, opened, sends: Vec::new() });
+    }
+    if !wants.is_empty() {
+        pending_sends(reader, &mut rows, &wants)?;
+    }
+    Ok(rows)
+}
+
+/// Fetches the sends of parents, as `SELECT_PENDING_SENDS_SQL` does: whatever the namespace.
+fn pending_sends(
+    reader: &mut Reader<'_, '_>,
+    rows: &mut [Row],
+    wants: &[(usize, String, String)],
+) -> Result<(), Fail> {
+    let path = if reader.shape.has_path { "w.task_path, " } else { "" };
+    let sql = format!(
+        "SELECT k.n, w.type, w.blob FROM unnest($1::text[], $2::text[]) WITH ORDINALITY \
+         k (t, c, n) JOIN {} w ON w.thread_id = k.t AND w.checkpoint_id = k.c \
+         AND w.channel = '__pregel_tasks' ORDER BY k.n, {path}w.task_id, w.idx",
+        reader.place.writes
+    );
+    let threads: Vec<&str> = wants.iter().map(|(_, unit, _)| &**unit).collect();
+    let parents: Vec<&str> = wants.iter().map(|(_, _, parent)| &**parent).collect();
+    let parameters = [(&threads as _, Type::TEXT_ARRAY), (&parents as _, Type::TEXT_ARRAY)];
+    for cells in reader.tx.query_typed(&sql, &parameters)? {
+        let number: i64 = cells.try_get(0)?;
+        let tag: Option<&str> = cells.try_get(1)?;
+        let bytes: &[u8] = cells.try_get(2)?;
+        let at = usize::try_from(number - 1).ok().and_then(|n| wants.get(n));
+        if let Some((row, ..)) = at {
+            rows[*row].sends.push((tag.map(Into::into), Bytes::copy_from_slice(bytes)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,331 @@
+//! The keys of rows, through a cursor of the server's.
+
+use std::collections::VecDeque;
+
+use postgres::types::{ToSql, Type};
+use restow_model::{Key, KeyPart, UnitId};
+use restow_store::KeyRange;
+
+use super::super::super::record::{CHECKPOINT, WRITE, checkpoint_key, write_key};
+use super::Reader;
+use crate::engine::postgres::Fail;
+
+/// How many keys a cursor gives at once.
+const KEYS_MAX: usize = 1000;
+
+/// The two tables whose rows are the application's records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in super::super) enum Table {
+    /// `checkpoints`.
+    Checkpoints,
+    /// `checkpoint_writes`.
+    Writes,
+}
+
+impl Table {
+    /// Returns the kind of the table's records.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Checkpoints => CHECKPOINT,
+            Self::Writes => WRITE,
+        }
+    }
+
+    fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Checkpoints => &["checkpoint_ns", "checkpoint_id"],
+            Self::Writes => &["checkpoint_ns", "checkpoint_id", "task_id", "idx"],
+        }
+    }
+
+    /// What tells roughly how many bytes a row has, without reading them.
+    fn size(self) -> &'static str {
+        match self {
+            Self::Checkpoints => "pg_column_size(r.checkpoint) + pg_column_size(r.metadata)",
+            Self::Writes => "octet_length(r.blob)",
+        }
+    }
+}
+
+/// The key of a row, and about how large the row is.
+#[derive(Clone, Debug)]
+pub(super) struct RowKey {
+    pub(super) unit: UnitId,
+    pub(super) namespace: String,
+    pub(super) checkpoint: String,
+    /// Empty for a checkpoint.
+    pub(super) task: String,
+    pub(super) index: i32,
+    pub(super) bytes: usize,
+    /// The block in which the row lies.
+    pub(super) block: i64,
+    pub(super) key: Key,
+}
+
+/// Which rows to walk, and in which order.
+#[derive(Clone, Debug)]
+pub(in super::super) enum Walk<'w> {
+    /// Those of some units, in the order given, by key.
+    Units {
+        /// The units.
+        units: &'w [UnitId],
+        /// Which keys.
+        keys: &'w KeyRange,
+        /// From the last key to the first.
+        is_descending: bool,
+    },
+    /// As they are stored, from a block on and up to another.
+    Blocks(i64, Option<i64>),
+}
+
+/// The keys of a table's rows, in the order of a walk.
+#[derive(Debug)]
+pub(super) struct Keys {
+    name: &'static str,
+    table: Table,
+    ahead: VecDeque<RowKey>,
+    range: KeyRange,
+    is_spent: bool,
+    /// Whether it walks one unit alone, behind whose end nothing follows.
+    is_single: bool,
+}
+
+impl Keys {
+    /// Opens the cursor.
+    pub(super) fn open(
+        reader: &mut Reader<'_, '_>,
+        table: Table,
+        walk: &Walk<'_>,
+    ) -> Result<Self, Fail> {
+        let (name, rows) = match table {
+            Table::Checkpoints => ("restow_checkpoints", &reader.place.checkpoints),
+            Table::Writes => ("restow_writes", &reader.place.writes),
+        };
+        let mut keys = Self {
+            name,
+            table,
+            ahead: VecDeque::new(),
+            range: KeyRange::default(),
+            is_spent: false,
+            is_single: matches!(walk, Walk::Units { units: [_], .. }),
+        };
+        let columns = table.columns();
+        let select = format!("r.thread_id, r.{}, {}", columns.join(", r."), table.size());
+        let block = "(r.ctid::text::point)[0]::bigint";
+        let (sql, parameters): (String, Vec<Parameter>) = match walk {
+            Walk::Units { units, keys: range, is_descending } => {
+                let Some(condition) = condition(table, range) else {
+                    keys.is_spent = true;
+                    return Ok(keys);
+                };
+                keys.range = (*range).clone();
+                let direction = if *is_descending { " DESC" } else { "" };
+                let order = columns.iter().map(|column| match *column {
+                    "idx" => format!("r.idx{direction}"),
+                    text => format!("r.{text} COLLATE \"C\"{direction}"),
+                });
+                let order: Vec<String> = order.collect();
+                let ids = units.iter().map(|u| u.as_str().to_owned()).collect();
+                let mut parameters = vec![Parameter::Texts(ids)];
+                parameters.extend(condition.parameters);
+                let sql = format!(
+                    "SELECT {select}, 0::bigint FROM unnest($1::text[]) WITH ORDINALITY u (id, n) \
+                     JOIN {rows} r ON r.thread_id = u.id{} ORDER BY u.n, {}",
+                    condition.sql,
+                    order.join(", ")
+                );
+                (sql, parameters)
+            }
+            Walk::Blocks(from, to) => {
+                let mut sql = format!(
+                    "SELECT {select}, {block} FROM {rows} r WHERE r.ctid >= '({from},0)'::tid"
+                );
+                if let Some(to) = to {
+                    sql.push_str(&format!(" AND r.ctid < '({to},0)'::tid"));
+                }
+                (sql, Vec::new())
+            }
+        };
+        let sql = format!("DECLARE {name} NO SCROLL CURSOR FOR {sql}");
+        let typed: Vec<(&(dyn ToSql + Sync), Type)> =
+            parameters.iter().map(Parameter::typed).collect();
+        reader.tx.execute_typed(&sql, &typed)?;
+        Ok(keys)
+    }
+
+    /// Closes the cursor.
+    pub(super) fn close(self, reader: &mut Reader<'_, '_>) -> Result<(), Fail> {
+        if !self.is_spent {
+            reader.tx.execute_typed(&format!("CLOSE {}", self.name), &[])?;
+        }
+        Ok(())
+    }
+
+    /// Passes what is left of a unit.
+    pub(super) fn skip(&mut self, reader: &mut Reader<'_, '_>, unit: &UnitId) -> Result<(), Fail> {
+        if self.is_single && !self.is_spent {
+            reader.tx.execute_typed(&format!("CLOSE {}", self.name), &[])?;
+            self.is_spent = true;
+            self.ahead.clear();
+        }
+        while self.peek(reader)?.is_some_and(|next| next.unit == *unit) {
+            self.ahead.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Returns the next key, and leaves it there.
+    pub(super) fn peek(&mut self, reader: &mut Reader<'_, '_>) -> Result<Option<&RowKey>, Fail> {
+        while self.ahead.is_empty() && !self.is_spent {
+            let rows =
+                reader.tx.query_typed(&format!("FETCH {KEYS_MAX} FROM {}", self.name), &[])?;
+            if rows.len() < KEYS_MAX {
+                reader.tx.execute_typed(&format!("CLOSE {}", self.name), &[])?;
+                self.is_spent = true;
+            }
+            for row in rows {
+                let key = self.row_key(&row)?;
+                if self.range.contains(&key.key) {
+                    self.ahead.push_back(key);
+                }
+            }
+        }
+        Ok(self.ahead.front())
+    }
+
+    /// Takes keys of rows that are about as many bytes as a page holds; at least one.
+    pub(super) fn page(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        limit: usize,
+    ) -> Result<Vec<RowKey>, Fail> {
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        let rows_max = super::PAGE_ROWS_MAX.min(limit);
+        while page.len() < rows_max
+            && let Some(next) = self.peek(reader)?
+        {
+            bytes += next.bytes;
+            if !page.is_empty() && bytes > super::PAGE_BYTES_MAX {
+                break;
+            }
+            page.extend(self.ahead.pop_front());
+        }
+        Ok(page)
+    }
+
+    fn row_key(&self, row: &postgres::Row) -> Result<RowKey, postgres::Error> {
+        let (namespace, checkpoint): (String, String) = (row.try_get(1)?, row.try_get(2)?);
+        let (task, index, rest) = match self.table {
+            Table::Checkpoints => (String::new(), 0, 3),
+            Table::Writes => (row.try_get(3)?, row.try_get(4)?, 5),
+        };
+        let key = match self.table {
+            Table::Checkpoints => checkpoint_key(&namespace, &checkpoint),
+            Table::Writes => write_key(&namespace, &checkpoint, &task, i64::from(index)),
+        };
+        let bytes: Option<i32> = row.try_get(rest)?;
+        Ok(RowKey {
+            unit: UnitId::new(row.try_get::<_, &str>(0)?),
+            namespace,
+            checkpoint,
+            task,
+            index,
+            bytes: bytes.and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
+            block: row.try_get(rest + 1)?,
+            key,
+        })
+    }
+}
+
+/// A parameter of a statement.
+#[derive(Debug)]
+enum Parameter {
+    Texts(Vec<String>),
+    Text(String),
+    Int(i32),
+}
+
+impl Parameter {
+    fn typed(&self) -> (&(dyn ToSql + Sync), Type) {
+        match self {
+            Self::Texts(texts) => (texts, Type::TEXT_ARRAY),
+            Self::Text(text) => (text, Type::TEXT),
+            Self::Int(n) => (n, Type::INT4),
+        }
+    }
+}
+
+/// A condition on the key columns of a table, and its parameters; wider than the range of keys
+/// where that has no shape that SQL knows.
+#[derive(Debug, Default)]
+struct Condition {
+    /// What follows the join, each with a leading `AND`.
+    sql: String,
+    /// The parameters, from `$2` on.
+    parameters: Vec<Parameter>,
+}
+
+/// Translates a range of keys for a table; `None` where none of its records lies in the range.
+fn condition(table: Table, range: &KeyRange) -> Option<Condition> {
+    let kind = Key::of(table.kind()).build();
+    let end = kind.after_prefix();
+    let is_before = range.to.as_ref().is_some_and(|to| to <= kind.as_bytes());
+    if is_before || range.from >= end {
+        return None;
+    }
+    let mut condition = Condition::default();
+    if is_one(range) {
+        condition.add(table, "=", &range.from);
+        return Some(condition);
+    }
+    if range.from > *kind.as_bytes() {
+        condition.add(table, ">=", &range.from);
+    }
+    if let Some(to) = range.to.as_ref().filter(|to| **to < end) {
+        condition.add(table, "<=", to);
+    }
+    Some(condition)
+}
+
+/// Says whether a range is that of a single key, so that the index finds it.
+fn is_one(range: &KeyRange) -> bool {
+    let to = range.to.as_ref().and_then(|to| to.strip_suffix(&[0]));
+    to.is_some_and(|to| *to == range.from) && Key::from_bytes(range.from.clone()).is_ok()
+}
+
+impl Condition {
+    fn add(&mut self, table: Table, sign: &str, bound: &bytes::Bytes) {
+        // Bounds are keys, prefixes of keys, or one of these with a byte behind it.
+        let cut = bound.slice(..bound.len().saturating_sub(1));
+        let parts = [bound.clone(), cut].into_iter().find_map(|b| Key::from_bytes(b).ok());
+        let Some(parts) = parts.map(|key| key.parts()).filter(|p| !p.is_empty()) else { return };
+        let columns = table.columns();
+        if parts.len() > columns.len() {
+            return;
+        }
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        let mut parameters = Vec::new();
+        for (n, part) in parts.into_iter().enumerate() {
+            let (parameter, collation) = match (n, part) {
+                (3, KeyPart::Int(index)) => match i32::try_from(index) {
+                    Ok(index) => (Parameter::Int(index), ""),
+                    Err(_) => break,
+                },
+                // No cell of text holds NUL, so that whatever lies behind it is left to the keys.
+                (0..3, KeyPart::Text(text)) if !text.contains('\0') => {
+                    (Parameter::Text(text), if sign == "=" { "" } else { " COLLATE \"C\"" })
+                }
+                _ => break,
+            };
+            parameters.push(parameter);
+            left.push(format!("r.{}{collation}", columns[n]));
+            right.push(format!("${}", 1 + self.parameters.len() + parameters.len()));
+        }
+        if left.is_empty() {
+            return;
+        }
+        // Equal columns in front are found by the index under any collation.
+        self.sql.push_str(&format!(" AND ({}) {sign} ({})", left.join(", "), right.join(", ")));
+        self.parameters.extend(parameters);
+    }
+}

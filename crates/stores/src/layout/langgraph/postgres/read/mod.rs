@@ -1,0 +1,36 @@
+//! Reading rows as records, in one transaction that sees one moment.
+//!
+//! Keys come first, through a server-side cursor in the order that is wanted; rows, residues and
+//! blobs follow by key, a page at a time. So a unit of any size is read in bounded memory, and in
+//! the order of bytes under any collation of the database.
+
+mod blobs;
+mod checkpoints;
+mod keys;
+mod scan;
+mod side;
+mod units;
+mod writes;
+
+pub(super) use blobs::{BlobKey, each as each_blob, stored};
+pub(super) use scan::{Scan, Spot};
+pub(super) use side::named;
+pub(super) use units::{Contents, Found, Frames, Visitor, contents};
+
+use postgres::Transaction;
+
+use super::shape::Shape;
+use super::tables::{Place, Tables};
+
+/// How many bytes of rows are fetched at once, or one row where it is larger.
+const PAGE_BYTES_MAX: usize = 1 << 20;
+/// How many rows are fetched at once.
+const PAGE_ROWS_MAX: usize = 512;
+
+/// Reads one place of a database.
+pub(super) struct Reader<'t, 'c> {
+    pub(super) tx: &'t mut Transaction<'c>,
+    pub(super) tables: &'t Tables,
+    pub(super) place: &'t Place,
+    pub(super) shape: Shape,
+}

@@ -1,0 +1,349 @@
+//! Scans: whole units in key order, or rows as they are stored.
+//!
+//! Cursors and bounds of segments, first byte 1 or 2:
+//! - by units: `01`, the thread id's length (varint) and bytes, then the last key sent, or nothing
+//!   where the whole unit was; a segment's bound is the thread id alone;
+//! - by storage: `02`, the table (0 checkpoints, 1 what belongs to units alone, 2 writes), the
+//!   block, big-endian.
+
+use bytes::Bytes;
+use postgres::types::Type;
+use restow_model::{Dialect, Key, UnitId, read_varint, write_varint};
+use restow_store::feed::{FrameSender, Stop};
+use restow_store::{
+    Content, Cursor, Enumeration, Error, ErrorKind, Frame, KeyRange, Result, Segment, Selection,
+};
+
+use super::Reader;
+use super::checkpoints::Checkpoints;
+use super::keys::{Table, Walk};
+use super::side::UnitRecords;
+use super::units::{Found, Frames, Visitor};
+use super::writes::Writes;
+use crate::engine::postgres::Fail;
+
+/// After about so many bytes a scan says where it is.
+const MARK_BYTES: usize = 8 << 20;
+/// So many units are walked at once.
+const UNITS_AT_ONCE: usize = 64;
+/// So many thread ids are fetched at once.
+const IDS_AT_ONCE: usize = 1024;
+
+/// Where a scan is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) enum Spot {
+    /// In a unit, behind a key; without one behind the unit.
+    Unit(Box<str>, Option<Key>),
+    /// At a block of a table.
+    Block(u8, u64),
+}
+
+impl Spot {
+    /// Returns the bytes of a cursor or bound.
+    pub(in super::super) fn encode(&self) -> Bytes {
+        let mut out = Vec::with_capacity(64);
+        match self {
+            Self::Unit(unit, key) => {
+                out.push(1);
+                write_varint(&mut out, unit.len() as u64);
+                out.extend_from_slice(unit.as_bytes());
+                out.extend_from_slice(key.as_ref().map_or(&[][..], |key| key.as_bytes()));
+            }
+            Self::Block(table, block) => {
+                out.extend([2, *table]);
+                out.extend(block.to_be_bytes());
+            }
+        }
+        out.into()
+    }
+
+    fn decode(bytes: &Bytes, by: Enumeration) -> Result<Self> {
+        let spot = match (by, bytes.first()) {
+            (Enumeration::Units, Some(1)) => Self::unit(bytes),
+            (Enumeration::Storage, Some(2)) => Self::block(bytes),
+            _ => None,
+        };
+        spot.ok_or_else(|| {
+            let message = "the cursor is not one of this store and this way of walking";
+            Error::new(ErrorKind::Invalid, "scan a store", message)
+        })
+    }
+
+    fn unit(bytes: &Bytes) -> Option<Self> {
+        let mut at = 1;
+        let len = usize::try_from(read_varint(bytes, &mut at).ok()?).ok()?;
+        let end = at.checked_add(len)?;
+        let unit = std::str::from_utf8(bytes.get(at..end)?).ok()?;
+        let key = match end == bytes.len() {
+            true => None,
+            false => Some(Key::from_bytes(bytes.slice(end..)).ok()?),
+        };
+        Some(Self::Unit(unit.into(), key))
+    }
+
+    fn block(bytes: &Bytes) -> Option<Self> {
+        let block: [u8; 8] = bytes.get(2..)?.try_into().ok()?;
+        // What a block number has room for; a query is made from it.
+        let block = u64::from_be_bytes(block).min(u64::from(u32::MAX));
+        Some(Self::Block(*bytes.get(1)?, block))
+    }
+}
+
+/// A scan of a segment.
+pub(in super::super) struct Scan<'s> {
+    /// Where frames go.
+    pub(in super::super) sender: &'s FrameSender,
+}
+
+impl Scan<'_> {
+    /// Walks a segment from a cursor, or from its beginning.
+    pub(in super::super) fn run(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        segment: &Segment,
+        from: Option<&Cursor>,
+    ) -> Result<(), Fail> {
+        let decode = |bytes: &Bytes| Spot::decode(bytes, segment.by);
+        let start = segment.from.as_ref().map(decode).transpose()?;
+        let end = segment.to.as_ref().map(decode).transpose()?;
+        let cursor = from.map(|c| decode(&c.0)).transpose()?;
+        match segment.by {
+            Enumeration::Units => self.units(reader, start, end, cursor),
+            Enumeration::Storage => self.storage(reader, cursor.or(start), end),
+        }
+    }
+
+    fn mark(&self, spot: &Spot) -> Result<(), Stop> {
+        Ok(self.sender.send(Frame::Mark(Cursor(spot.encode())))?)
+    }
+
+    fn units(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        start: Option<Spot>,
+        end: Option<Spot>,
+        cursor: Option<Spot>,
+    ) -> Result<(), Fail> {
+        let id = |spot: Option<Spot>| match spot {
+            Some(Spot::Unit(unit, _)) => Some(unit),
+            _ => None,
+        };
+        let (from, behind) = match cursor {
+            Some(Spot::Unit(unit, Some(key))) => {
+                // The unit in the middle of which the scan was goes first, alone.
+                let unit = UnitId::new(&*unit);
+                let there = reader.existing(std::slice::from_ref(&unit))?;
+                self.walk(reader, &there, &KeyRange::after(&key))?;
+                (Some(unit.as_str().into()), true)
+            }
+            Some(Spot::Unit(unit, None)) => (Some(unit), true),
+            _ => (id(start), false),
+        };
+        let sql = units_sql(reader, from.is_some(), behind);
+        let low = from.unwrap_or_default();
+        let high = id(end);
+        let parameters = [(&&*low as _, Type::TEXT), (&high.as_deref() as _, Type::TEXT)];
+        reader.tx.execute_typed(&sql, &parameters)?;
+        loop {
+            let fetch = format!("FETCH {IDS_AT_ONCE} FROM restow_units");
+            let rows = reader.tx.query_typed(&fetch, &[])?;
+            let unit = |row: &postgres::Row| Ok(UnitId::new(row.try_get::<_, &str>(0)?));
+            let units: Vec<UnitId> = rows.iter().map(unit).collect::<Result<_, Fail>>()?;
+            for units in units.chunks(UNITS_AT_ONCE) {
+                self.walk(reader, units, &KeyRange::default())?;
+            }
+            if units.len() < IDS_AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+
+    fn walk(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        units: &[UnitId],
+        keys: &KeyRange,
+    ) -> Result<(), Fail> {
+        let mut since = 0;
+        let mut sent = |unit: &UnitId, record: Option<(&Key, usize)>| {
+            let key = match record {
+                None => None,
+                Some((key, bytes)) => {
+                    since += bytes;
+                    if since < MARK_BYTES {
+                        return Ok(());
+                    }
+                    Some(key.clone())
+                }
+            };
+            since = 0;
+            self.mark(&Spot::Unit(unit.as_str().into(), key))
+        };
+        let what = Selection { keys: keys.clone(), ..Selection::all() };
+        let mut frames = Frames::new(self.sender, Content::All, &mut sent);
+        reader.walk(units, &what, &mut frames)
+    }
+
+    fn storage(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        start: Option<Spot>,
+        end: Option<Spot>,
+    ) -> Result<(), Fail> {
+        let at = |spot: Option<Spot>, other: (u8, u64)| match spot {
+            Some(Spot::Block(table, block)) => (table, block),
+            _ => other,
+        };
+        let start = at(start, (0, 0));
+        let end = at(end, (3, 0));
+        for table in start.0..=end.0.min(2) {
+            let first = if table == start.0 { start.1 } else { 0 };
+            let last = (table == end.0).then_some(end.1);
+            if last == Some(0) {
+                continue;
+            }
+            let mut pieces = Pieces { scan: self, open: None, room: None };
+            let blocks = Walk::Blocks(first as i64, last.map(|last| last as i64));
+            match table {
+                0 => pieces.checkpoints(reader, &blocks)?,
+                // No segment divides it.
+                1 => pieces.own(reader)?,
+                _ => pieces.writes(reader, &blocks)?,
+            }
+            let (table, block) = last.map_or((table + 1, 0), |last| (table, last));
+            pieces.finish(table, block)?;
+        }
+        Ok(())
+    }
+}
+
+/// Units that come in pieces, as their rows are stored.
+struct Pieces<'s> {
+    scan: &'s Scan<'s>,
+    open: Option<UnitId>,
+    room: Option<restow_store::feed::Room>,
+}
+
+impl Pieces<'_> {
+    fn checkpoints(&mut self, reader: &mut Reader<'_, '_>, blocks: &Walk<'_>) -> Result<(), Fail> {
+        let mut rows = Checkpoints::open(reader, blocks)?;
+        let (mut since, mut block) = (0, 0);
+        while let Some(unit) = rows.unit(reader)? {
+            if self.open.as_ref() != Some(&unit) {
+                let dialect = rows.dialect(reader)?;
+                self.begin(&unit, dialect)?;
+            }
+            let weight = rows.weight(reader, usize::MAX)? + 4096;
+            self.room = Some(self.scan.sender.reserve(weight)?);
+            let Some(loaded) = rows.next(reader)? else { break };
+            // A block is behind the scan only when the next one has begun.
+            if since >= MARK_BYTES && loaded.key.block != block {
+                since = 0;
+                self.finish(0, loaded.key.block as u64)?;
+                self.begin(&unit, Dialect::Any)?;
+            }
+            since += weight;
+            block = loaded.key.block;
+            self.send(&unit, reader.found(Table::Checkpoints, loaded))?;
+        }
+        rows.close(reader)
+    }
+
+    fn writes(&mut self, reader: &mut Reader<'_, '_>, blocks: &Walk<'_>) -> Result<(), Fail> {
+        let mut rows = Writes::open(reader, blocks)?;
+        let (mut since, mut block) = (0, 0);
+        while let Some((unit, bytes)) = rows.peek(reader)? {
+            if self.open.as_ref() != Some(&unit) {
+                self.begin(&unit, Dialect::Any)?;
+            }
+            self.room = Some(self.scan.sender.reserve(bytes + 4096)?);
+            let Some(loaded) = rows.next(reader, usize::MAX)? else { break };
+            if since >= MARK_BYTES && loaded.key.block != block {
+                since = 0;
+                self.finish(2, loaded.key.block as u64)?;
+                self.begin(&unit, Dialect::Any)?;
+            }
+            since += bytes;
+            block = loaded.key.block;
+            self.send(&unit, reader.found(Table::Writes, loaded))?;
+        }
+        rows.close(reader)
+    }
+
+    fn own(&mut self, reader: &mut Reader<'_, '_>) -> Result<(), Fail> {
+        let everything = KeyRange::default();
+        let mut own = UnitRecords::all(reader)?;
+        for unit in own.units() {
+            self.begin(&unit, Dialect::Any)?;
+            for (key, found) in own.take(reader, &unit, &everything)? {
+                let bytes = found.as_ref().map_or(0, restow_model::Record::weight);
+                self.room = Some(self.scan.sender.reserve(bytes)?);
+                let found = match found {
+                    Ok(record) => Found::Record(record),
+                    Err(why) => {
+                        let table = &reader.place.unit;
+                        Found::Damaged(format!("table {table}, thread {unit}, record {key}"), why)
+                    }
+                };
+                self.send(&unit, found)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, unit: &UnitId, dialect: Dialect) -> Result<(), Fail> {
+        self.end()?;
+        self.open = Some(unit.clone());
+        let frame = Frame::Begin { unit: unit.clone(), dialect, control: None };
+        Ok(self.scan.sender.send(frame)?)
+    }
+
+    fn send(&mut self, unit: &UnitId, found: Found) -> Result<(), Fail> {
+        let mut sent = |_: &UnitId, _: Option<(&Key, usize)>| Ok(());
+        let mut frames = Frames::new(self.scan.sender, Content::All, &mut sent);
+        frames.room = self.room.take();
+        frames.found(unit, found)
+    }
+
+    fn end(&mut self) -> Result<(), Fail> {
+        match self.open.take() {
+            Some(unit) => {
+                Ok(self.scan.sender.send(Frame::End { unit, control: None, digest: None })?)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the unit that is open; the scan goes on at a block.
+    fn finish(&mut self, table: u8, block: u64) -> Result<(), Fail> {
+        self.end()?;
+        Ok(self.scan.mark(&Spot::Block(table, block))?)
+    }
+}
+
+/// Writes the statement that opens a cursor over the thread ids of all tables, in byte order.
+fn units_sql(reader: &Reader<'_, '_>, has_low: bool, is_behind: bool) -> String {
+    let low = match (has_low, is_behind) {
+        (true, true) => "r.thread_id COLLATE \"C\" > $1",
+        (true, false) => "r.thread_id COLLATE \"C\" >= $1",
+        (false, _) => "$1 = ''",
+    };
+    let high = "($2::text IS NULL OR r.thread_id COLLATE \"C\" < $2)";
+    let mut tables = vec![
+        (&reader.place.checkpoints, String::new()),
+        (&reader.place.writes, String::new()),
+        (&reader.place.blobs, reader.unless_hidden("r")),
+    ];
+    if reader.shape.has_side {
+        tables.push((&reader.place.unit, String::new()));
+    }
+    let select = |(table, hidden): &(&String, String)| {
+        format!("SELECT DISTINCT r.thread_id FROM {table} r WHERE {low} AND {high}{hidden}")
+    };
+    let selects: Vec<String> = tables.iter().map(select).collect();
+    format!(
+        "DECLARE restow_units NO SCROLL CURSOR FOR SELECT t.thread_id FROM ({}) t \
+         ORDER BY t.thread_id COLLATE \"C\"",
+        selects.join(" UNION ")
+    )
+}

@@ -1,0 +1,130 @@
+//! The port's face of LangGraph on PostgreSQL.
+
+use std::sync::PoisonError;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use postgres::Transaction;
+use restow_model::{Key, Record, UnitId};
+use restow_store::feed::Purpose;
+use restow_store::{
+    Batch, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName, Result, Role,
+    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, UnitOutcome, Unsupported, View,
+    WithoutControl,
+};
+
+use super::read::{self, Reader, Scan};
+use super::tables::Place;
+use super::{LangGraphPostgres, row, schema, segments, write};
+use crate::engine::postgres::{Fail, Server, registers};
+
+#[async_trait]
+impl Store for LangGraphPostgres {
+    fn info(&self) -> &StoreInfo {
+        &self.info
+    }
+
+    fn check(&self, record: &Record) -> Result<(), Unsupported> {
+        row::check(record)
+    }
+
+    async fn prepare(&self, role: Role, _id: &str) -> Result<StoreRecord> {
+        if role != Role::CopyTarget {
+            let message = "this store keeps no control records yet; use it in a copy";
+            return Err(Error::new(ErrorKind::Unsupported, "prepare a store", message));
+        }
+        schema::up(&self.server).await?;
+        *self.shape.lock().unwrap_or_else(PoisonError::into_inner) = Some(write::PREPARED);
+        let kept = self.register_read(RegisterName::store()).await?;
+        let kept = kept.and_then(|(_, bytes)| StoreRecord::from_bytes(&bytes));
+        Ok(kept.unwrap_or(StoreRecord { id: None, without_control: WithoutControl::Legacy }))
+    }
+
+    async fn segments(&self, want: usize, by: Enumeration) -> Result<Vec<Segment>> {
+        let none = || Ok(Vec::new());
+        self.reading("divide a store", none, move |reader| segments::segments(reader, want, by))
+            .await
+    }
+
+    async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
+        Ok(self.stream(Purpose::Scan, "scan a store", move |reader, sender| {
+            Scan { sender }.run(reader, &segment, from.as_ref())
+        }))
+    }
+
+    async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
+        let tables = self.tables.clone();
+        Ok(self.stream(Purpose::Read, "read units", move |reader, sender| {
+            let mut sent = |_: &UnitId, _: Option<(&Key, usize)>| Ok(());
+            let mut frames = read::Frames::new(sender, what.content, &mut sent);
+            let View::Staged(token) = &what.view else {
+                for units in units.chunks(UNITS_AT_ONCE) {
+                    let there = reader.existing(units)?;
+                    reader.walk(&there, &what, &mut frames)?;
+                }
+                return Ok(());
+            };
+            for unit in units {
+                let staged = write::staged(reader.tx, &tables, &unit, reader.shape)?;
+                let Some(staged) = staged.filter(|s| s.token == token.as_str()) else { continue };
+                let place: &Place = staged.place(&tables);
+                let mut reader = Reader::new(reader.tx, &tables, place, reader.shape);
+                reader.walk(std::slice::from_ref(&unit), &what, &mut frames)?;
+            }
+            Ok(())
+        }))
+    }
+
+    async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {
+        let this = self.clone();
+        self.server.run("apply operations", move |_| write::apply(&this, &batch)).await
+    }
+
+    async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
+        let this = self.clone();
+        self.server.run("purge a unit", move |_| write::purge(&this, &unit, exactly)).await
+    }
+
+    async fn optimize(&self) -> Result<()> {
+        let tables = self.tables.clone();
+        let gather = move |server: &Server| {
+            server.write("gather statistics", |tx| analyze(tx, &tables.active))
+        };
+        self.server.run("gather statistics", gather).await
+    }
+
+    async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>> {
+        let table = self.tables.register.clone();
+        let work = move |reader: &mut Reader<'_, '_>| {
+            if !reader.shape.has_side {
+                return Ok(None);
+            }
+            Ok(registers::read(reader.tx, &table, &name.0)?)
+        };
+        self.reading("read a register", || Ok(None), work).await
+    }
+
+    async fn register_swap(
+        &self,
+        name: RegisterName,
+        was: Option<Etag>,
+        now: Bytes,
+    ) -> Result<Swap> {
+        registers::swap(&self.server, self.tables.register.clone(), name, was, now).await
+    }
+}
+
+/// So many units are walked at once.
+const UNITS_AT_ONCE: usize = 256;
+
+/// Gathers the statistics of what was loaded; autovacuum would come to it later.
+///
+/// Of the payloads nobody asks for any, and they would be unpacked for it.
+fn analyze(tx: &mut Transaction<'_>, place: &Place) -> Result<(), Fail> {
+    let keys = "thread_id, checkpoint_ns, checkpoint_id";
+    tx.batch_execute(&format!("ANALYZE {} ({keys})", place.checkpoints))?;
+    let blobs = "thread_id, checkpoint_ns, channel, version, type";
+    tx.batch_execute(&format!("ANALYZE {} ({blobs})", place.blobs))?;
+    tx.batch_execute(&format!("ANALYZE {} ({keys}, task_id, idx, channel)", place.writes))?;
+    Ok(())
+}
