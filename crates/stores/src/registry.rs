@@ -7,13 +7,16 @@ use restow_store::feed::blocking;
 use restow_store::query::langgraph::LangGraphQuery;
 use restow_store::{Address, Environment, Error, ErrorKind, Result, Store};
 
+use crate::engine::postgres::{Server, Settings};
 use crate::engine::sqlite::source::Source;
 use crate::layout::langgraph::sqlite::{Description, LangGraphSqlite, shape};
-use crate::layout::parts::query::PartsQuery;
+use crate::layout::parts::postgres::PartsPostgres;
+use crate::layout::parts::query::{NewestFirst, PartsQuery};
 use crate::layout::parts::sqlite::{PartsSqlite, schema};
 
 /// Every pair of layout and engine that can be opened.
-pub const ADDRESSES: [&str; 2] = ["langgraph+sqlite:FILE", "parts+sqlite:FILE"];
+pub const ADDRESSES: [&str; 3] =
+    ["langgraph+sqlite:FILE", "parts+sqlite:FILE", "parts+postgres://USER@HOST/DATABASE"];
 
 /// What a store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +66,10 @@ pub fn file_of(address: &Address) -> Option<PathBuf> {
     }
 }
 
-fn open_blocking(address: &Address, access: Access, _environment: &Environment) -> Result<Opened> {
+fn open_blocking(address: &Address, access: Access, environment: &Environment) -> Result<Opened> {
+    if address.engine.as_deref() == Some("postgres") {
+        return open_on_server(address, access, environment);
+    }
     let path = std::path::absolute(&*address.place).map_err(|error| {
         Error::new(ErrorKind::Invalid, "open a store", "the path makes no sense").because(error)
     })?;
@@ -85,6 +91,15 @@ fn open_blocking(address: &Address, access: Access, _environment: &Environment) 
     })
 }
 
+fn open_on_server(address: &Address, access: Access, environment: &Environment) -> Result<Opened> {
+    let server = || Ok(Server::new(Settings::parse_in(address, environment)?));
+    Ok(match (address.layout.as_deref(), access) {
+        (Some("parts"), Access::Read) => parts(PartsPostgres::source(server()?)?),
+        (Some("parts"), Access::Write) => parts(PartsPostgres::target(server()?)?),
+        _ => return Err(unknown(address)),
+    })
+}
+
 #[derive(Clone, Copy)]
 enum Kind {
     LangGraph,
@@ -99,7 +114,7 @@ fn langgraph(store: LangGraphSqlite) -> Opened {
     }
 }
 
-fn parts(store: PartsSqlite) -> Opened {
+fn parts(store: impl NewestFirst) -> Opened {
     let store = Arc::new(store);
     let langgraph = Arc::new(PartsQuery::new(store.clone()));
     Opened { store, langgraph, langgraph_sqlite: None }

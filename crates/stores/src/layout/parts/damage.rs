@@ -54,14 +54,9 @@ impl<E> Damage<E> {
 }
 
 /// Makes the frame that reports a page.
-pub(super) fn page_frame(
-    unit: &UnitId,
-    table: &str,
-    (page_no, first): (i64, &[u8]),
-    why: String,
-) -> Frame {
-    let first = name(&Bytes::copy_from_slice(first));
-    let place = format!("table {table}, row {page_no}, records from {first} on");
+pub(super) fn page_frame(unit: &UnitId, page: &PageRow, why: String) -> Frame {
+    let first = name(&Bytes::copy_from_slice(&page.first));
+    let place = format!("table restow_page, row {}, records from {first} on", page.page_no);
     Frame::Damaged { unit: Some(unit.clone()), place, why }
 }
 

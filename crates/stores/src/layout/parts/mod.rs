@@ -9,6 +9,8 @@ mod damage;
 mod edit;
 mod log;
 pub mod page;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod query;
 mod read;
 mod rows;

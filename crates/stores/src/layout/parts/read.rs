@@ -152,7 +152,7 @@ impl<'c> Reader<'c> {
         if from == i64::MIN && at.is_none() {
             // Of these no share would ever tell.
             for unit in rows.units_without_pages().map_err(Ended::Engine)? {
-                let (unit, place) = (Some(unit), format!("table {}", R::PAGES));
+                let (unit, place) = (Some(unit), "table restow_page".to_owned());
                 let why =
                     "the unit has no page, and a unit without records is not there".to_owned();
                 self.out.send(Frame::Damaged { unit, place, why })?;
@@ -228,8 +228,7 @@ impl<'c> Reader<'c> {
         let entries = match damage::expand(self.joiner.codec(), page, wanted) {
             Ok(entries) => entries,
             Err(why) => {
-                let place = (page.page_no, &page.first[..]);
-                self.out.send(damage::page_frame(&unit.unit, R::PAGES, place, why))?;
+                self.out.send(damage::page_frame(&unit.unit, page, why))?;
                 return Ok((0, 0, None));
             }
         };

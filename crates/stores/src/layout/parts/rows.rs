@@ -103,9 +103,6 @@ pub(super) trait ReadRows: Sized {
     /// Why the engine fails.
     type Error;
 
-    /// The table of the pages, as reports of damage name it.
-    const PAGES: &'static str;
-
     /// Finds units, or their staged copies under a token, in the order given.
     fn units(&mut self, names: &[UnitId], token: Option<&str>)
     -> Result<Vec<UnitRow>, Self::Error>;
@@ -168,7 +165,7 @@ pub(super) trait WriteRows {
     /// Why the engine fails.
     type Error;
 
-    /// How long a record's key may be.
+    /// How long a record's key, and a unit's name, may be.
     const KEY_BYTES_MAX: usize;
 
     /// Finds a unit.

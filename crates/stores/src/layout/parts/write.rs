@@ -8,8 +8,8 @@ use restow_model::{Dialect, Key, Record, Token, UnitId, canonical};
 use restow_store::parts::part::Codec;
 use restow_store::parts::{Log, Torn};
 use restow_store::{
-    Capabilities, Current, Error, ErrorKind, Expect, Guard, Op, Purged, RecordOutcome, Stamp, Then,
-    UnitOps, UnitOutcome, Unsupported,
+    Capabilities, Current, Error, ErrorKind, Expect, Guard, Op, Purged, RecordOutcome, Role, Stamp,
+    StoreRecord, Then, UnitOps, UnitOutcome, Unsupported, WithoutControl,
 };
 
 use super::damage::Damage;
@@ -80,6 +80,17 @@ pub(super) fn capabilities() -> Capabilities {
         keeps_digests: true,
         ..Capabilities::default()
     }
+}
+
+/// Returns what a store says of itself when it is made ready for a role; refuses what would need
+/// control records.
+pub(super) fn role(role: Role, address: &str) -> Result<StoreRecord, Error> {
+    if role != Role::CopyTarget {
+        let message = "this store keeps no control records yet, so no migration may run on it";
+        let error = Error::new(ErrorKind::Unsupported, "prepare a parts store", message);
+        return Err(error.with("store", address));
+    }
+    Ok(StoreRecord { id: None, without_control: WithoutControl::Legacy })
 }
 
 /// Says whether a record's key can be held.
@@ -157,6 +168,10 @@ pub(super) fn apply<R: WriteRows>(
     let weight: usize = ops.ops.iter().map(weight).sum();
     if weight > APPLY_BYTES_MAX && ops.ops.len() > 1 {
         return Ok(UnitOutcome::TooLarge);
+    }
+    if ops.unit.as_str().len() > R::KEY_BYTES_MAX {
+        let message = format!("the unit's name is longer than {} bytes", R::KEY_BYTES_MAX);
+        return Ok(failed(ErrorKind::Unsupported, &message, ops));
     }
     for op in ops.ops.iter() {
         if let Op::Put { record, .. } = op

@@ -18,7 +18,7 @@ use restow_store::feed::{FrameSender, Purpose, Stop, blocking, produce};
 use restow_store::{
     Batch, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName, Result, Role,
     Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, UnitOutcome, Unsupported,
-    WithoutControl, failpoint,
+    failpoint,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -136,11 +136,7 @@ impl Store for PartsSqlite {
 
     async fn prepare(&self, role: Role, _id: &str) -> Result<StoreRecord> {
         const OPERATION: &str = "prepare a parts file";
-        if role != Role::CopyTarget {
-            let message = "this store keeps no control records yet, so no migration may run on it";
-            let error = Error::new(ErrorKind::Unsupported, OPERATION, message);
-            return Err(error.with("store", self.info.address.clone()));
-        }
+        let record = write::role(role, &self.info.address)?;
         let made = |database: &Database, connection: &mut Connection| {
             let mut make = || {
                 let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -150,7 +146,7 @@ impl Store for PartsSqlite {
             make().map_err(|error| database.failed(OPERATION, error))
         };
         self.change(OPERATION, made).await?;
-        Ok(StoreRecord { id: None, without_control: WithoutControl::Legacy })
+        Ok(record)
     }
 
     async fn segments(&self, want: usize, by: Enumeration) -> Result<Vec<Segment>> {

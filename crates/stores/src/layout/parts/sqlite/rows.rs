@@ -70,8 +70,6 @@ impl Rows<'_> {
 impl ReadRows for Rows<'_> {
     type Error = rusqlite::Error;
 
-    const PAGES: &'static str = "restow_page";
-
     fn units(&mut self, names: &[UnitId], token: Option<&str>) -> rusqlite::Result<Vec<UnitRow>> {
         let sql = format!("SELECT {UNIT} FROM restow_unit WHERE unit = ?1 AND token IS ?2");
         let mut statement = self.0.prepare_cached(&sql)?;

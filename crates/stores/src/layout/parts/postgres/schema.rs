@@ -1,0 +1,154 @@
+//! The tables of a `parts+postgres` store, format 1, in a schema of their own.
+//!
+//! Names of units, ids and keys are bytes: they hold whatever text there is, and ascend by bytes
+//! under any collation and encoding of the database.
+
+use postgres::Transaction;
+use postgres::types::Type;
+
+/// The number of the format.
+pub(super) const FORMAT: i32 = 1;
+/// The schema of a store whose address names none.
+pub(super) const SCHEMA: &str = "restow_parts";
+
+/// A unit's staged copy is a row of its own with a token; everything else hangs on `unit_no`, so
+/// that promotion and removal touch one row. What zstd compressed the server need not try again.
+const TABLES: &str = "
+CREATE TABLE restow_layout (
+    layout text PRIMARY KEY,
+    format integer NOT NULL
+);
+CREATE SEQUENCE restow_unit_no;
+CREATE TABLE restow_unit (
+    unit_no bigint PRIMARY KEY,
+    unit    bytea NOT NULL,
+    token   bytea,
+    active  bytea,
+    dialect smallint NOT NULL,
+    digest  bytea NOT NULL,
+    next    bigint NOT NULL,
+    version bigint NOT NULL,
+    newest  bytea,
+    op_id   bytea
+);
+CREATE UNIQUE INDEX restow_unit_name ON restow_unit (unit, (token IS NOT NULL));
+CREATE INDEX restow_unit_newest ON restow_unit (newest) WHERE token IS NULL;
+CREATE TABLE restow_page (
+    page_no   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    unit_no   bigint NOT NULL,
+    first_key bytea NOT NULL,
+    records   bigint NOT NULL,
+    raw_len   bigint NOT NULL,
+    digest    bytea NOT NULL,
+    data      bytea NOT NULL
+);
+ALTER TABLE restow_page ALTER COLUMN data SET STORAGE EXTERNAL;
+CREATE UNIQUE INDEX restow_page_key ON restow_page (unit_no, first_key);
+CREATE TABLE restow_part (
+    unit_no bigint NOT NULL,
+    first   bigint NOT NULL,
+    count   bigint NOT NULL,
+    raw_len bigint NOT NULL,
+    digest  bytea NOT NULL,
+    data    bytea NOT NULL,
+    PRIMARY KEY (unit_no, first)
+);
+ALTER TABLE restow_part ALTER COLUMN data SET STORAGE EXTERNAL;
+";
+
+/// The qualified names of a store's tables, as SQL writes them.
+#[derive(Clone, Debug)]
+pub(super) struct Tables {
+    /// The schema, bare.
+    pub(super) schema: String,
+    /// Units and staged copies.
+    pub(super) unit: String,
+    /// Gives units their numbers.
+    pub(super) unit_no: String,
+    /// Pages.
+    pub(super) page: String,
+    /// Parts.
+    pub(super) part: String,
+    /// Registers.
+    pub(super) register: String,
+    layout: String,
+}
+
+/// What a schema is, as far as this layout is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A store of this format.
+    Ours,
+    /// A store of this layout in a format that this version does not know.
+    Format,
+    /// An empty schema, or none.
+    Empty,
+    /// Something else.
+    Other,
+}
+
+impl Tables {
+    /// Names the tables of a schema.
+    pub(super) fn of(schema: Option<&str>) -> Self {
+        let schema = schema.unwrap_or(SCHEMA);
+        let table = |name: &str| format!("{}.{name}", quoted(schema));
+        Self {
+            schema: schema.to_owned(),
+            unit: table("restow_unit"),
+            unit_no: table("restow_unit_no"),
+            page: table("restow_page"),
+            part: table("restow_part"),
+            register: table("restow_register"),
+            layout: table("restow_layout"),
+        }
+    }
+
+    /// Looks what the schema is.
+    pub(super) fn find(&self, tx: &mut Transaction<'_>) -> Result<Found, postgres::Error> {
+        let sql = "SELECT count(*), count(*) FILTER (WHERE relname = 'restow_layout') \
+                   FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND relnamespace \
+                   = (SELECT oid FROM pg_namespace WHERE nspname = $1)";
+        let row = tx.query_typed_one(sql, &[(&self.schema, Type::TEXT)])?;
+        let (all, marks): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        if marks == 0 {
+            return Ok(if all == 0 { Found::Empty } else { Found::Other });
+        }
+        let sql = format!("SELECT format FROM {} WHERE layout = 'parts'", self.layout);
+        let row = tx.query_typed_opt(&sql, &[])?;
+        Ok(match row.map(|row| row.try_get::<_, i32>(0)).transpose()? {
+            Some(FORMAT) => Found::Ours,
+            Some(_) => Found::Format,
+            None => Found::Other,
+        })
+    }
+
+    /// Makes the tables in an empty schema; several may come at once.
+    pub(super) fn make(&self, tx: &mut Transaction<'_>) -> Result<Found, postgres::Error> {
+        let found = self.find(tx)?;
+        if found != Found::Empty {
+            return Ok(found);
+        }
+        let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+        tx.query_typed(lock, &[(&format!("restow schema {}", self.schema), Type::TEXT)])?;
+        match self.find(tx)? {
+            Found::Empty => {}
+            found => return Ok(found),
+        }
+        let schema = quoted(&self.schema);
+        let sql = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
+        // Whoever may not make schemas may still be given one.
+        if tx.query_typed_opt(sql, &[(&self.schema, Type::TEXT)])?.is_none() {
+            tx.batch_execute(&format!("CREATE SCHEMA {schema}"))?;
+        }
+        let register = crate::engine::postgres::registers::ddl(&self.register);
+        tx.batch_execute(&format!(
+            "SET LOCAL search_path = {schema}; {TABLES} {register}; \
+             INSERT INTO restow_layout VALUES ('parts', {FORMAT})"
+        ))?;
+        Ok(Found::Ours)
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,304 @@
+//! The rows of a store as one transaction sees them, fetched in runs: a round trip is dear.
+//!
+//! Memory stays bounded whatever the rows hold: data comes along where it is small, and alone where
+//! it is not.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use postgres::types::{ToSql, Type};
+use postgres::{Row, Transaction};
+use restow_model::UnitId;
+use restow_store::parts::Part;
+use restow_store::{KeyRange, Order};
+
+use super::ahead::Ahead;
+use super::columns::{self, PART, UNIT};
+use super::schema::Tables;
+use crate::engine::postgres::Fail;
+use crate::layout::parts::damage::Damage;
+use crate::layout::parts::read::Ended;
+use crate::layout::parts::rows::{EachNumbered, EachPage, PageRow, ReadRows, UnitRow};
+
+/// How many pages come at once: few at first, for who wants the first only.
+const PAGES_FIRST: i64 = 2;
+const PAGES_AT_ONCE: i64 = 16;
+/// Pages up to this size come along with others.
+const INLINE_BYTES_MAX: usize = 256 << 10;
+/// How many parts come at once while a log is read in order.
+const PARTS_AT_ONCE: i64 = 16;
+/// No part is larger when it is stored; more is damage, and is not fetched.
+const PART_STORED_MAX: usize = 2 << 20;
+
+type Value<'v> = (&'v (dyn ToSql + Sync), Type);
+
+/// The rows that a transaction sees.
+pub(super) struct Snapshot<'s, 't> {
+    pub(super) tx: &'s mut Transaction<'t>,
+    pub(super) tables: &'s Tables,
+    /// Units that are going to be read, in order, and what was fetched of them together.
+    pub(super) coming: VecDeque<i64>,
+    pub(super) ahead: HashMap<i64, Ahead>,
+    run: Run,
+}
+
+/// The parts of a unit's log that were fetched last.
+#[derive(Default)]
+struct Run {
+    unit_no: i64,
+    parts: VecDeque<Part>,
+    /// The element behind them.
+    next: u64,
+    /// How many to fetch when it goes on just there.
+    want: i64,
+}
+
+impl<'s, 't> Snapshot<'s, 't> {
+    /// Reads through a transaction.
+    pub(super) fn new(tx: &'s mut Transaction<'t>, tables: &'s Tables) -> Self {
+        let (coming, ahead, run) = (VecDeque::new(), HashMap::new(), Run::default());
+        Self { tx, tables, coming, ahead, run }
+    }
+
+    fn list<T>(
+        &mut self,
+        sql: &str,
+        values: &[Value<'_>],
+        read: impl Fn(&Row) -> Result<T, postgres::Error>,
+    ) -> Result<Vec<T>, Fail> {
+        let rows = self.tx.query_typed(sql, values)?;
+        rows.iter().map(|row| read(row).map_err(Fail::from)).collect()
+    }
+
+    /// Returns a page with its data.
+    fn whole(&mut self, (mut page, is_whole): (PageRow, bool)) -> Result<PageRow, Fail> {
+        if !is_whole {
+            let sql = format!("SELECT data FROM {} WHERE page_no = $1", self.tables.page);
+            let row = self.tx.query_typed_one(&sql, &[(&page.page_no, Type::INT8)])?;
+            page.data = row.try_get(0)?;
+        }
+        Ok(page)
+    }
+
+    /// Notes the units that are going to be read.
+    fn expect(&mut self, units: impl IntoIterator<Item = i64>) {
+        let mut seen = HashSet::new();
+        self.coming = units.into_iter().filter(|unit_no| seen.insert(*unit_no)).collect();
+        self.ahead.clear();
+    }
+
+    /// Returns the part of the last run that holds an element.
+    fn of_run(&mut self, unit_no: i64, element: u64) -> Option<Part> {
+        if self.run.unit_no != unit_no {
+            return None;
+        }
+        let holds = |part: &Part| (part.first..part.first + part.count).contains(&element);
+        let at = self.run.parts.iter().position(holds)?;
+        self.run.parts.remove(at)
+    }
+
+    fn fetch_parts(&mut self, unit_no: i64, element: u64) -> Result<Option<Part>, Fail> {
+        let goes_on = self.run.unit_no == unit_no && self.run.next == element;
+        let want = if goes_on { (self.run.want * 2).min(PARTS_AT_ONCE) } else { 1 };
+        let sql = format!(
+            "SELECT {PART}, CASE WHEN octet_length(data) <= {PART_STORED_MAX} THEN data END \
+             FROM {part} WHERE unit_no = $1 AND first >= (SELECT first FROM {part} \
+             WHERE unit_no = $1 AND first <= $2 ORDER BY first DESC LIMIT 1) \
+             ORDER BY first LIMIT $3",
+            part = self.tables.part
+        );
+        let at = element as i64;
+        let values: [Value<'_>; 3] =
+            [(&unit_no, Type::INT8), (&at, Type::INT8), (&want, Type::INT8)];
+        let parts = self.list(&sql, &values, |row| Ok(columns::part(row, 0)?.0))?;
+        let next = parts.last().map_or(0, |part| part.first.saturating_add(part.count));
+        self.run = Run { unit_no, parts: parts.into(), next, want };
+        // The first one holds the element, or says itself that it does not.
+        Ok(self.run.parts.pop_front())
+    }
+}
+
+impl ReadRows for Snapshot<'_, '_> {
+    type Error = Fail;
+
+    fn units(&mut self, names: &[UnitId], token: Option<&str>) -> Result<Vec<UnitRow>, Fail> {
+        let sql = format!(
+            "SELECT {UNIT} FROM {} WHERE unit = ANY($1) AND token IS NOT DISTINCT FROM $2",
+            self.tables.unit
+        );
+        let units: Vec<&[u8]> = names.iter().map(|name| name.as_str().as_bytes()).collect();
+        let token = token.map(str::as_bytes);
+        let values: [Value<'_>; 2] = [(&units, Type::BYTEA_ARRAY), (&token, Type::BYTEA)];
+        let found = self.list(&sql, &values, |row| columns::unit(row, 0))?;
+        let by_name: HashMap<&UnitId, &UnitRow> =
+            found.iter().map(|row| (&row.unit, row)).collect();
+        let rows: Vec<UnitRow> =
+            names.iter().filter_map(|name| by_name.get(name).map(|row| (*row).clone())).collect();
+        self.expect(rows.iter().map(|row| row.unit_no));
+        Ok(rows)
+    }
+
+    fn units_from(
+        &mut self,
+        unit: &str,
+        inclusive: bool,
+        limit: usize,
+    ) -> Result<Vec<UnitRow>, Fail> {
+        let order = if inclusive { ">=" } else { ">" };
+        let sql = format!(
+            "SELECT {UNIT} FROM {} WHERE unit {order} $1 AND token IS NULL ORDER BY unit LIMIT $2",
+            self.tables.unit
+        );
+        let (unit, limit) = (unit.as_bytes(), limit as i64);
+        let values: [Value<'_>; 2] = [(&unit, Type::BYTEA), (&limit, Type::INT8)];
+        let rows = self.list(&sql, &values, |row| columns::unit(row, 0))?;
+        self.expect(rows.iter().map(|row| row.unit_no));
+        Ok(rows)
+    }
+
+    fn units_without_pages(&mut self) -> Result<Vec<UnitId>, Fail> {
+        let sql = format!(
+            "SELECT unit FROM {} u WHERE token IS NULL AND NOT EXISTS \
+             (SELECT 1 FROM {} p WHERE p.unit_no = u.unit_no) ORDER BY unit",
+            self.tables.unit, self.tables.page
+        );
+        self.list(&sql, &[], |row| Ok(UnitId::new(columns::text(row.try_get(0)?))))
+    }
+
+    fn newest_units(&mut self, skip: usize, limit: usize) -> Result<Vec<(UnitId, String)>, Fail> {
+        let sql = format!(
+            "SELECT unit, newest FROM {} WHERE token IS NULL AND newest IS NOT NULL \
+             ORDER BY newest DESC LIMIT $1 OFFSET $2",
+            self.tables.unit
+        );
+        let (limit, skip) = (limit as i64, skip as i64);
+        let values: [Value<'_>; 2] = [(&limit, Type::INT8), (&skip, Type::INT8)];
+        self.list(&sql, &values, |row| {
+            let unit = UnitId::new(columns::text(row.try_get(0)?));
+            Ok((unit, columns::text(row.try_get(1)?)))
+        })
+    }
+
+    fn count_units(&mut self) -> Result<u64, Fail> {
+        let sql = format!("SELECT count(*) FROM {} WHERE token IS NULL", self.tables.unit);
+        let units: i64 = self.tx.query_typed_one(&sql, &[])?.try_get(0)?;
+        Ok(units as u64)
+    }
+
+    fn unit_at(&mut self, offset: u64) -> Result<Option<UnitId>, Fail> {
+        let sql = format!(
+            "SELECT unit FROM {} WHERE token IS NULL ORDER BY unit LIMIT 1 OFFSET $1",
+            self.tables.unit
+        );
+        let values: [Value<'_>; 1] = [(&(offset as i64), Type::INT8)];
+        let read = |row: &Row| Ok(UnitId::new(columns::text(row.try_get(0)?)));
+        Ok(self.list(&sql, &values, read)?.pop())
+    }
+
+    fn pages(
+        &mut self,
+        unit_no: i64,
+        keys: &KeyRange,
+        order: Order,
+        each: EachPage<'_, Self>,
+    ) -> Result<(), Ended<Fail>> {
+        if let Some(pages) = self.pages_ahead(unit_no, keys, order).map_err(Ended::Engine)? {
+            for page in pages {
+                if !each(self, &page)? {
+                    return Ok(());
+                }
+            }
+            return Ok(());
+        }
+        let (order, behind) = match order {
+            Order::Ascending => ("ASC", ">"),
+            Order::Descending => ("DESC", "<"),
+        };
+        // The page that begins at or before the range may reach into it.
+        let sql = format!(
+            "SELECT page_no, first_key, raw_len, digest, \
+             CASE WHEN octet_length(data) <= {INLINE_BYTES_MAX} THEN data END FROM {page} \
+             WHERE unit_no = $1 AND first_key >= coalesce((SELECT first_key FROM {page} \
+             WHERE unit_no = $1 AND first_key <= $2 ORDER BY first_key DESC LIMIT 1), '') \
+             AND ($3 IS NULL OR first_key < $3) AND ($4 IS NULL OR first_key {behind} $4) \
+             ORDER BY first_key {order} LIMIT $5",
+            page = self.tables.page
+        );
+        let (from, to) = (&keys.from[..], keys.to.as_ref().map(|to| &to[..]));
+        let (mut last, mut limit): (Option<Vec<u8>>, _) = (None, PAGES_FIRST);
+        loop {
+            let values: [Value<'_>; 5] = [
+                (&unit_no, Type::INT8),
+                (&from, Type::BYTEA),
+                (&to, Type::BYTEA),
+                (&last, Type::BYTEA),
+                (&limit, Type::INT8),
+            ];
+            let pages = self.list(&sql, &values, |row| columns::page(row, 0));
+            let pages = pages.map_err(Ended::Engine)?;
+            let is_end = pages.len() < limit as usize;
+            for page in pages {
+                let page = self.whole(page).map_err(Ended::Engine)?;
+                if !each(self, &page)? {
+                    return Ok(());
+                }
+                last = Some(page.first);
+            }
+            if is_end {
+                return Ok(());
+            }
+            limit = PAGES_AT_ONCE;
+        }
+    }
+
+    fn pages_numbered(
+        &mut self,
+        mut from: i64,
+        to: i64,
+        each: EachNumbered<'_, Self>,
+    ) -> Result<(), Ended<Fail>> {
+        let unit: Vec<String> = UNIT.split(", ").map(|column| format!("u.{column}")).collect();
+        let sql = format!(
+            "SELECT {unit}, page_no, first_key, raw_len, p.digest, \
+             CASE WHEN octet_length(data) <= {INLINE_BYTES_MAX} THEN data END \
+             FROM {page} p JOIN {units} u ON u.unit_no = p.unit_no AND u.token IS NULL \
+             WHERE page_no >= $1 AND page_no < $2 ORDER BY page_no LIMIT {PAGES_AT_ONCE}",
+            unit = unit.join(", "),
+            page = self.tables.page,
+            units = self.tables.unit
+        );
+        loop {
+            let values: [Value<'_>; 2] = [(&from, Type::INT8), (&to, Type::INT8)];
+            let read = |row: &Row| Ok((columns::unit(row, 0)?, columns::page(row, 8)?));
+            let pages = self.list(&sql, &values, read).map_err(Ended::Engine)?;
+            self.expect(pages.iter().map(|(unit, _)| unit.unit_no));
+            let is_end = pages.len() < PAGES_AT_ONCE as usize;
+            for (unit, page) in pages {
+                let page = self.whole(page).map_err(Ended::Engine)?;
+                from = page.page_no + 1;
+                each(self, &unit, &page)?;
+            }
+            if is_end {
+                return Ok(());
+            }
+        }
+    }
+
+    fn page_numbers(&mut self) -> Result<(i64, i64), Fail> {
+        let sql = format!(
+            "SELECT coalesce(min(page_no), 0), coalesce(max(page_no), 0) FROM {}",
+            self.tables.page
+        );
+        let row = self.tx.query_typed_one(&sql, &[])?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    }
+
+    fn part_with(&mut self, unit_no: i64, element: u64) -> Result<Option<Part>, Damage<Fail>> {
+        if let Some(part) = self.of_run(unit_no, element) {
+            return Ok(Some(part));
+        }
+        if let Some(found) = self.part_ahead(unit_no, element).map_err(Damage::Engine)? {
+            return Ok(found);
+        }
+        self.fetch_parts(unit_no, element).map_err(Damage::Engine)
+    }
+}
