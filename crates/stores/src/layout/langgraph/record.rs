@@ -2,9 +2,8 @@
 //!
 //! - `checkpoint(namespace, id)`: a map of `parent` (text or null), `metadata` (the JSON; bytes
 //!   where it is none), and either `head` (the checkpoint's other entries) with `channels` (channel
-//!   → `[version or null, value or null]`, or `[version, value, tag]` where the value is not ours to
-//!   open), or `opaque` (`[tag or null, value]`) where the payload
-//!   is not ours to open.
+//!   → `[version or null, value or null]`, or `[version, value, tag]` where the value is not ours
+//!   to open), or `opaque` (`[tag or null, value]`) where the payload is not ours to open.
 //! - `write(namespace, checkpoint id, task id, index)`: a map of `channel`, `tag` (text or null),
 //!   `value` and `path` (the task's path, `""` where it was never stored).
 //! - `unit(…)`: what belongs to no record of the application; only its own layout reads it.

@@ -181,16 +181,18 @@ fn checkpoint_text(
         entries.push((name.clone(), said));
     }
     entries.extend(channel_entries(planned, difference)?);
-    let said = Map::from_pairs(entries);
-    if let Some(text) = &difference.checkpoint {
-        let is_same = stored(text).is_some_and(|stored| is_same_checkpoint(&stored, &said));
-        return if is_same { Ok(text.to_string()) } else { Err(Unplanned::Misfit) };
+    let said = Body::Map(Map::from_pairs(entries));
+    let text = jsonb::text(&said);
+    if let Some(kept) = difference.checkpoint.as_deref() {
+        let is_same = stored(kept).is_some_and(|stored| stored == said);
+        let is_kept = is_same && text.as_deref() != Some(kept);
+        return if is_kept { Ok(kept.to_owned()) } else { Err(Unplanned::Misfit) };
     }
-    let said = Body::Map(said);
-    if let Some(text) = jsonb::text(&said) {
-        return Ok(text);
-    }
-    let Body::Map(said) = said else { return Err(Unplanned::Misfit) };
+    let said = match (text, said) {
+        (Some(text), _) => return Ok(text),
+        (None, Body::Map(said)) => said,
+        (None, _) => return Err(Unplanned::Misfit),
+    };
     let entries = nearest_head(head, said, changes)?;
     jsonb::text(&Body::Map(Map::from_pairs(entries))).ok_or(Unplanned::Misfit)
 }
@@ -259,9 +261,10 @@ fn metadata_text(
     changes: &mut Changes,
 ) -> Result<String, Unplanned> {
     entry_is_no_value(metadata)?;
-    if let Some(text) = &difference.metadata {
-        let is_same = stored(text).is_some_and(|stored| stored == *metadata);
-        return if is_same { Ok(text.to_string()) } else { Err(Unplanned::Misfit) };
+    if let Some(kept) = difference.metadata.as_deref() {
+        let is_same = stored(kept).is_some_and(|stored| stored == *metadata);
+        let is_kept = is_same && jsonb::text(metadata).as_deref() != Some(kept);
+        return if is_kept { Ok(kept.to_owned()) } else { Err(Unplanned::Misfit) };
     }
     let is_null = *metadata == Body::Null;
     if difference.is(NULL_METADATA) != is_null && !is_null {
@@ -287,25 +290,4 @@ fn entry_is_no_value(entry: &Body) -> Result<(), String> {
 
 fn stored(text: &str) -> Option<Body> {
     json::read(text.as_bytes(), &mut OrderLog::default()).ok()
-}
-
-/// Says whether a stored text says what the record does. An integer that stands inline may have
-/// become the float that it was.
-fn is_same_checkpoint(stored: &Body, said: &Map) -> bool {
-    let Body::Map(stored) = stored else { return false };
-    let is_same_value = |a: &Body, b: &Body| match (a, b) {
-        (Body::Int(n), Body::Float(f)) => format!("{:.0}", f.get()) == n.as_str(),
-        _ => a == b,
-    };
-    let is_same_entry = |a: &(Body, Body), b: &(Body, Body)| match (&a.1, &b.1) {
-        (Body::Map(x), Body::Map(y)) if a.0.as_text() == Some(VALUES) => {
-            let both = || x.iter().zip(y.iter());
-            let is_same =
-                |(x, y): (&(Body, Body), &(Body, Body))| x.0 == y.0 && is_same_value(&x.1, &y.1);
-            x.len() == y.len() && both().all(is_same)
-        }
-        (x, y) => x == y,
-    };
-    let both = || stored.iter().zip(said.iter());
-    stored.len() == said.len() && both().all(|(a, b)| a.0 == b.0 && is_same_entry(a, b))
 }

@@ -1,5 +1,5 @@
-//! JSON exactly as `jsonb` prints it: keys by length, then by bytes (which is the order of [`Map`]),
-//! `, ` and `: ` between entries, numbers as plain decimals.
+//! JSON exactly as `jsonb` prints it: keys by length, then by bytes (which is also the order of
+//! [`Map`]), `, ` and `: ` between entries, numbers as plain decimals.
 //!
 //! What is written so is what the server gives back, so that a stored text can be compared, and
 //! digested, before it was stored.

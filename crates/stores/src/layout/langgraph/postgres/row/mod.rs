@@ -39,3 +39,6 @@ const VALUES: &str = "channel_values";
 const VERSIONS: &str = "channel_versions";
 /// The entry of a checkpoint that holds which versions each node has seen.
 const SEEN: &str = "versions_seen";
+
+#[cfg(test)]
+mod tests;

@@ -128,6 +128,9 @@ fn canonical<'r>(name: &'r str, said: Said<'_>) -> Planned<'r> {
 
 /// Plans a channel as a residue says; nothing where reading it would not give the record again.
 fn fitted<'r>(name: &'r str, said: Said<'_>, shape: &Shape) -> Option<Planned<'r>> {
+    if *shape == Shape::canonical(said) {
+        return None;
+    }
     let inline = match &shape.inline {
         Inline::Absent => None,
         Inline::Value => Some(unusual_inline(said)?),

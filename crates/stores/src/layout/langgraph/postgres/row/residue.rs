@@ -7,8 +7,8 @@
 //! - 3: channels that stand elsewhere than in the canonical row: for each, how many channels were
 //!   passed since the last one listed (varint), a byte, then what the byte asks for. Its bits 0–1:
 //!   nothing inline, the value, `true`, another JSON text (counted); bits 2–3: no blob row, the
-//!   value, the value under another tag (counted), a row of a tag (counted) and, in bit 4, bytes
-//!   (counted); bit 5: the version is there, and null;
+//!   value, the value under another tag (counted), a row of a tag (counted) with NULL or, by bit 4,
+//!   with bytes (counted); bit 5: the version is there, and null;
 //! - 4, 5: the text of the checkpoint and of the metadata, where canonical JSON does not give it
 //!   back;
 //! - 6: pending sends were read from the parent's writes; a body, what stood in their place: the
@@ -43,6 +43,8 @@ pub(super) const NULL_VALUES: u8 = 4;
 pub(super) const NO_VERSIONS: u8 = 8;
 /// The metadata is null.
 pub(super) const NULL_METADATA: u8 = 16;
+
+const FLAGS_MAX: u8 = 31;
 
 /// The difference between a row and the canonical one of its record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,7 +85,8 @@ impl Difference {
         // Only then is the record's digest worth its while.
         record.residue.iter().find(|r| &*r.layout == LAYOUT)?;
         let residue = record.residue_of(LAYOUT).filter(|r| r.format == FORMAT)?;
-        Self::decode(&residue.bytes)
+        // One that would be written otherwise could not be read from any row.
+        Self::decode(&residue.bytes).filter(|this| this.encode() == residue.bytes)
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -127,7 +130,7 @@ impl Difference {
             last = tag;
             let content = input.counted()?;
             match tag {
-                FLAGS => this.flags = *content.first().filter(|_| content.len() == 1)?,
+                FLAGS => this.flags = *content.first().filter(|flags| **flags <= FLAGS_MAX)?,
                 TAG => this.tag = Some(text(&content)?),
                 CHANNELS => this.channels = shapes_of(&content)?,
                 CHECKPOINT => this.checkpoint = Some(text(&content)?),

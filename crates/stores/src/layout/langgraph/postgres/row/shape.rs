@@ -125,6 +125,10 @@ fn large_float(body: &Body) -> Option<Vec<u8>> {
     is_exact.then_some(out)
 }
 
+fn is_float_as_integer(body: &Body) -> bool {
+    packed(body).is_none() && large_float(body).is_some()
+}
+
 /// A value, and its tag where it is not ours to open.
 pub(super) type Read = (Option<Value>, Option<Box<str>>);
 
@@ -164,7 +168,7 @@ pub(super) fn of_stored(
     let row_speaks = blob.is_some_and(|blob| !matches!(blob.meaning(), Meaning::Nothing));
     let inline = match inline {
         None => Inline::Absent,
-        Some(_) if !row_speaks => Inline::Value,
+        Some(body) if !row_speaks && !is_float_as_integer(body) => Inline::Value,
         Some(Body::Bool(true)) => Inline::True,
         Some(other) => Inline::Other(jsonb::text(other).unwrap_or_default().into()),
     };
