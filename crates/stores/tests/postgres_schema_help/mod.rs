@@ -1,12 +1,12 @@
 //! What the tests of the schema share: databases, LangGraph's own setup, and the catalog as text.
-#![allow(dead_code, reason = "each test file uses a part of it")]
-
 use std::path::Path;
 use std::process::Output;
 
+use restow_store::feed::Stop;
 use restow_store::{Address, Environment};
 use restow_stores::engine::postgres::Server;
 use restow_stores::layout::langgraph::postgres::schema;
+use restow_stores::layout::langgraph::postgres::shape::{self, Shape};
 use restow_testkit::official::{judge, python};
 use restow_testkit::postgres::Database;
 
@@ -27,7 +27,17 @@ impl World {
 
 /// Names the database's server.
 pub(crate) fn server(database: &Database) -> Server {
-    let address = Address::parse(&database.address("langgraph")).unwrap();
+    server_of(&database.address("langgraph"))
+}
+
+/// Names a database's server as another role.
+pub(crate) fn server_as(database: &Database, role: &str) -> Server {
+    server_of(&database.address("langgraph").replace("//postgres@", &format!("//{role}@")))
+}
+
+/// Names an address's server.
+pub(crate) fn server_of(address: &str) -> Server {
+    let address = Address::parse(address).unwrap();
     schema::server(&address, &Environment::default()).unwrap()
 }
 
@@ -39,6 +49,23 @@ fn script() -> std::path::PathBuf {
 pub(crate) fn official(command: &str, database: &Database, options: &[&str]) {
     let Some(python) = python() else { panic!("the judge is gone") };
     judge(&python, &script(), &[&[command, &database.url()], options].concat());
+}
+
+/// Tells what a server's database holds.
+pub(crate) fn recognised(server: &Server) -> Result<Option<Shape>, String> {
+    let found = server.read("look at a database", |tx| {
+        let tables = shape::resolve(tx, server.settings())?;
+        shape::recognise(tx, &tables)
+    });
+    found.map_err(|stop| match stop {
+        Stop::Error(error) => error.to_string(),
+        Stop::Closed => panic!("closed"),
+    })
+}
+
+/// Runs asynchronous work to its end.
+pub(crate) fn done<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
 }
 
 /// Runs LangGraph's setup, which others may make fail.
@@ -81,7 +108,7 @@ pub(crate) fn catalog(database: &Database) -> Vec<String> {
          FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
          LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
          WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' ORDER BY 1",
-        "SELECT format('%s %s %s %s', pg_get_indexdef(indexrelid), indisvalid, indisready, indislive)
+        "SELECT format('%s %s %s', pg_get_indexdef(indexrelid), indisvalid, indisready)
          FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
          WHERE c.relnamespace = 'public'::regnamespace ORDER BY 1",
         "SELECT format('%s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint

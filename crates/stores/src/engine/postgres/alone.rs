@@ -1,6 +1,6 @@
 //! Statements that PostgreSQL refuses inside a transaction, such as `CREATE INDEX CONCURRENTLY`.
 
-use postgres::error::SqlState;
+use postgres::error::{DbError, SqlState};
 use restow_store::{Error, Result};
 
 use super::Server;
@@ -21,5 +21,5 @@ impl Server {
 /// Returns PostgreSQL's code of an error, where it was PostgreSQL that refused.
 pub fn code(error: &Error) -> Option<&SqlState> {
     let source = std::error::Error::source(error)?;
-    source.downcast_ref::<postgres::Error>()?.code()
+    source.downcast_ref::<DbError>().map(DbError::code)
 }

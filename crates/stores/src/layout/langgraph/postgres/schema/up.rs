@@ -155,13 +155,16 @@ impl Plan {
         *nullable || *path || *side || !lists
     }
 
-    /// Says whether a table of LangGraph's that is there is to be changed.
+    /// Says whether a table of LangGraph's that is there is to be changed at all.
     pub(super) fn changes(&self, table: &Table) -> bool {
+        self.locks(table) || self.builds.iter().any(|build| build.table.name == table.name)
+    }
+
+    /// Says whether that keeps others off the table for a moment.
+    fn locks(&self, table: &Table) -> bool {
         let is = |other: &Table| other.name == table.name;
-        (self.nullable && is(&BLOBS))
-            || (self.path && is(&WRITES))
-            || self.indexes.iter().any(|table| is(table))
-            || self.builds.iter().any(|build| is(build.table))
+        let is_indexed = self.indexes.iter().any(|table| is(table));
+        (self.nullable && is(&BLOBS)) || (self.path && is(&WRITES)) || is_indexed
     }
 }
 
@@ -223,7 +226,7 @@ fn apply(
     // Whoever builds an index waits for every statement that sees the database as it was, so that
     // two would wait for each other; LOCK alone sees nothing while it waits.
     for table in TABLES.iter().filter(|table| found.table(table).is_some()) {
-        if plan.changes(table) {
+        if plan.locks(table) {
             tx.batch_execute(&format!("LOCK TABLE {}", qualified(tables, table.name)))?;
         }
     }
