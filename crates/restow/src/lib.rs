@@ -36,7 +36,7 @@ pub use restow_store::ledger::{Failure, Ledger, Summary};
 pub use restow_store::memory::MemoryStore;
 pub use restow_store::{Address, Clock, Environment, Error, ErrorKind, Result, Store};
 pub use restow_stores::layout::langgraph::sqlite::Description;
-pub use restow_stores::registry::{ADDRESSES, Access, Opened, file_of, open};
+pub use restow_stores::registry::{ADDRESSES, Access, Opened, file_of, ledger_of, open};
 
 /// LangGraph's tables in PostgreSQL: making, checking, counting and removing them.
 pub mod schema {
@@ -50,6 +50,10 @@ pub mod schema {
 ///
 /// Refused, with the context `held by`, while another process holds it.
 pub async fn open_ledger(path: &Path) -> Result<Arc<dyn Ledger>> {
+    if let Some(folder) = path.parent() {
+        // One that cannot be made is told by what cannot be made inside.
+        let _ = std::fs::create_dir_all(folder);
+    }
     let ledger = restow_stores::ledger::sqlite::SqliteLedger::open(path).await?;
     Ok(Arc::new(ledger))
 }

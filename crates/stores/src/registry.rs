@@ -3,20 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use restow_model::Digest;
 use restow_store::feed::blocking;
 use restow_store::query::langgraph::LangGraphQuery;
 use restow_store::{Address, Environment, Error, ErrorKind, Result, Store};
 
 use crate::engine::postgres::{Server, Settings};
 use crate::engine::sqlite::source::Source;
+use crate::layout::langgraph::postgres::LangGraphPostgres;
 use crate::layout::langgraph::sqlite::{Description, LangGraphSqlite, shape};
 use crate::layout::parts::postgres::PartsPostgres;
 use crate::layout::parts::query::{NewestFirst, PartsQuery};
 use crate::layout::parts::sqlite::{PartsSqlite, schema};
 
 /// Every pair of layout and engine that can be opened.
-pub const ADDRESSES: [&str; 3] =
-    ["langgraph+sqlite:FILE", "parts+sqlite:FILE", "parts+postgres://USER@HOST/DATABASE"];
+pub const ADDRESSES: [&str; 4] = [
+    "langgraph+sqlite:FILE",
+    "langgraph+postgres://USER@HOST/DATABASE",
+    "parts+sqlite:FILE",
+    "parts+postgres://USER@HOST/DATABASE",
+];
 
 /// What a store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +72,24 @@ pub fn file_of(address: &Address) -> Option<PathBuf> {
     }
 }
 
+/// Returns where the account of copies into a store is kept: beside a file, or in the user's own
+/// folder of state where the store is on a server; `None` where the environment names none.
+pub fn ledger_of(address: &Address, environment: &Environment) -> Option<PathBuf> {
+    if let Some(file) = file_of(address) {
+        let mut name = file.into_os_string();
+        name.push(".ledger");
+        return Some(name.into());
+    }
+    let home = || Some(Path::new(environment.get("HOME")?).join(".local").join("state"));
+    let state = environment.get("XDG_STATE_HOME").map(PathBuf::from).or_else(home)?;
+    let shown = address.to_string();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "+.-".contains(c) { c } else { '_' };
+    let name: String = shown.chars().map(plain).take(80).collect();
+    // Two addresses may look alike when what is unusual in them is left out.
+    let digest = Digest::of(shown.as_bytes());
+    Some(state.join("restow").join(format!("{name}-{digest:.8}.ledger")))
+}
+
 fn open_blocking(address: &Address, access: Access, environment: &Environment) -> Result<Opened> {
     if address.engine.as_deref() == Some("postgres") {
         return open_on_server(address, access, environment);
@@ -94,6 +118,8 @@ fn open_blocking(address: &Address, access: Access, environment: &Environment) -
 fn open_on_server(address: &Address, access: Access, environment: &Environment) -> Result<Opened> {
     let server = || Ok(Server::new(Settings::parse_in(address, environment)?));
     Ok(match (address.layout.as_deref(), access) {
+        (Some("langgraph"), Access::Read) => tables(LangGraphPostgres::source(server()?)?),
+        (Some("langgraph"), Access::Write) => tables(LangGraphPostgres::target(server()?)?),
         (Some("parts"), Access::Read) => parts(PartsPostgres::source(server()?)?),
         (Some("parts"), Access::Write) => parts(PartsPostgres::target(server()?)?),
         _ => return Err(unknown(address)),
@@ -112,6 +138,11 @@ fn langgraph(store: LangGraphSqlite) -> Opened {
         langgraph: Arc::new(store.clone()),
         langgraph_sqlite: Some(store),
     }
+}
+
+fn tables(store: LangGraphPostgres) -> Opened {
+    let (store, langgraph) = (Arc::new(store.clone()), Arc::new(store));
+    Opened { store, langgraph, langgraph_sqlite: None }
 }
 
 fn parts(store: impl NewestFirst) -> Opened {

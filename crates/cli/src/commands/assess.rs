@@ -28,9 +28,13 @@ pub(super) async fn run(args: &Assess, clock: Arc<dyn Clock>, out: &Out) -> Resu
     let found = restow::assess(opened.store.clone(), options, Some(compress), counters).await;
     drop(shown);
     let found = found?;
-    let name = opened.store.info().name();
-    out.object(&object(&name, described.as_ref(), &found, size));
-    print(&name, described.as_ref(), &found, size, out);
+    let info = opened.store.info();
+    let title = match (info.application, info.engine) {
+        (Some(application), "postgres") => format!("{application}, PostgreSQL"),
+        _ => format!("restow, {}", info.name()),
+    };
+    out.object(&object(&info.name(), described.as_ref(), &found, size));
+    print(&title, described.as_ref(), &found, size, out);
     Ok(match (found.interrupted, found.damaged) {
         (true, _) => Exit::Interrupted,
         (false, 0) => Exit::Ok,
@@ -99,7 +103,7 @@ fn headline(name: &str, described: Option<&Description>, found: &Assessment) -> 
             Dialect::Any => "LangGraph, SQLite".to_string(),
             dialect => format!("LangGraph ({dialect}), SQLite"),
         },
-        None => format!("restow, {name}"),
+        None => name.to_owned(),
     };
     let mut line = format!("{application}, {}", units(found.units));
     if checkpoints + writes > 0 {

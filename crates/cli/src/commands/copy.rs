@@ -29,6 +29,10 @@ pub(super) async fn run(args: &Copy, clock: Arc<dyn Clock>, out: &Out) -> Result
     let source = super::open(&source_at, Access::Read).await?;
     let (target, scratch) = target(args, &target_at).await?;
     let (from, to) = (source.store.info().address.clone(), target.store.info().address.clone());
+    if from == to {
+        let message = "source and target are one store; name another target";
+        return Err(Error::new(ErrorKind::Refused, "copy", message).with("store", from));
+    }
     let ledger = match args.dry_run {
         true => match restow::read_ledger(&ledger_path(args.ledger.as_ref(), &target_at)?).await? {
             Some(ledger) => ledger,
@@ -78,9 +82,13 @@ fn is_about_nothing(report: &CopyReport) -> bool {
 
 /// Opens the target; a dry run makes nothing, so it looks at an empty store in its place.
 async fn target(args: &Copy, address: &Address) -> Result<(Opened, Option<tempfile::TempDir>)> {
-    let is_there = restow::file_of(address).is_none_or(|path| path.exists());
-    if !args.dry_run || is_there {
-        let access = if args.dry_run { Access::Read } else { Access::Write };
+    let access = match restow::file_of(address) {
+        Some(path) if args.dry_run && path.exists() => Some(Access::Read),
+        Some(_) if args.dry_run => None,
+        // A server is not written to before it is prepared, which a dry run does not do.
+        _ => Some(Access::Write),
+    };
+    if let Some(access) = access {
         return Ok((super::open(address, access).await?, None));
     }
     let failed = |error: std::io::Error| {

@@ -65,13 +65,11 @@ fn ledger_path(given: Option<&PathBuf>, target: &Address) -> Result<PathBuf> {
     if let Some(path) = given {
         return Ok(path.clone());
     }
-    let file = restow::file_of(target).ok_or_else(|| {
-        let message = "this target is no file; say with --ledger where to keep the account";
+    restow::ledger_of(target, &environment()).ok_or_else(|| {
+        let message = "neither XDG_STATE_HOME nor HOME says where to keep the account of a copy \
+                       to a server; name a file with --ledger";
         Error::new(ErrorKind::Invalid, "find the ledger", message)
-    })?;
-    let mut name = file.into_os_string();
-    name.push(".ledger");
-    Ok(name.into())
+    })
 }
 
 /// Stops the work at the first Ctrl-C; the second ends the process at once.

@@ -10,9 +10,9 @@
 //! - A connection that failed is never used again.
 //! - A server that was there once is waited for, within bounds; one that never was is not.
 
+pub mod alone;
 mod connect;
 mod conninfo;
-pub mod alone;
 pub mod copy_in;
 pub mod error;
 mod passfile;
