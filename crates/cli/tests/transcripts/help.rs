@@ -41,6 +41,7 @@ fn help() {
         to date
       verify       Compare two stores record by record and name what differs
       status       Show what a ledger knows: progress, attempts, failures
+      schema       Make, check, count or remove LangGraph's tables in PostgreSQL
       completions  Print a completion script for a shell
       help         Print this message or the help of the given subcommand(s)
 
@@ -125,6 +126,7 @@ fn wrong_usage() {
         to date
       verify       Compare two stores record by record and name what differs
       status       Show what a ledger knows: progress, attempts, failures
+      schema       Make, check, count or remove LangGraph's tables in PostgreSQL
       completions  Print a completion script for a shell
       help         Print this message or the help of the given subcommand(s)
 
