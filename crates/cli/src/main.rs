@@ -59,7 +59,7 @@ fn masked(text: &str, args: impl Iterator<Item = std::ffi::OsString>) -> String 
         let value = arg.split_once('=').map_or("", |(_, value)| value);
         [&*arg, value]
             .iter()
-            .filter(|part| part.contains("//"))
+            .filter(|part| part.contains("//") || part.contains('='))
             .fold(text, |text, part| text.replace(part, &restow::Address::mask(part)))
     })
 }

@@ -49,22 +49,72 @@ impl Address {
 
     /// Returns the place with any password masked.
     pub fn masked_place(&self) -> String {
-        match self.place.starts_with("//") {
-            true => Self::mask(&self.place),
-            false => self.place.to_string(),
+        match self.engine.as_deref() {
+            None | Some("sqlite") if !self.place.starts_with("//") => self.place.to_string(),
+            _ => Self::mask(&self.place),
         }
     }
 
     /// Masks any password in a text that may hold an address, such as an argument.
     pub fn mask(text: &str) -> String {
-        let Some((scheme, rest)) = text.split_once("//") else { return text.to_string() };
-        // A password may hold what should have been escaped: up to the last `@` all is secret.
-        let path = rest.find('?').unwrap_or(rest.len());
-        let at = rest[..path].rfind('@').or_else(|| rest.rfind('@'));
-        let (user, host) = rest.split_at(at.unwrap_or(0));
-        let (user, secret) = user.split_once(':').map_or((user, ""), |(user, _)| (user, ":***"));
-        format!("{scheme}//{user}{secret}{}", mask_query(host))
+        let is_url = |start: &str| start.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+');
+        match text.split_once("//") {
+            Some((start, rest)) if is_url(start.strip_suffix(':').unwrap_or(start)) => {
+                mask_url(start, rest)
+            }
+            _ => {
+                // Keywords and values, in one of which a URL may yet stand.
+                let masked = mask_keywords(text);
+                match masked.split_once("//") {
+                    Some((start, rest)) => mask_url(start, rest),
+                    None => masked,
+                }
+            }
+        }
     }
+}
+
+fn mask_url(scheme: &str, rest: &str) -> String {
+    // A password may hold what should have been escaped: up to the last `@` all is secret.
+    let path = rest.find('?').unwrap_or(rest.len());
+    let at = rest[..path].rfind('@').or_else(|| rest.rfind('@'));
+    let (user, host) = rest.split_at(at.unwrap_or(0));
+    let (user, secret) = user.split_once(':').map_or((user, ""), |(user, _)| (user, ":***"));
+    format!("{scheme}//{user}{secret}{}", mask_query(host))
+}
+
+/// Masks the values of keywords whose names sound secret: `password='…'`.
+fn mask_keywords(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, value)) = rest.split_once('=') {
+        masked.push_str(before);
+        masked.push('=');
+        let name = before.trim_end().rsplit(|c: char| c.is_whitespace() || c == ':').next();
+        let spaces = value.len() - value.trim_start().len();
+        let end = spaces + value_len(&value[spaces..]);
+        match name.is_some_and(is_secret) {
+            true => masked.push_str("***"),
+            false => masked.push_str(&value[..end]),
+        }
+        rest = &value[end..];
+    }
+    masked + rest
+}
+
+/// Returns how long a value is; one whose quote does not end takes all.
+fn value_len(value: &str) -> usize {
+    let quoted = value.starts_with('\'');
+    let mut chars = value.char_indices().skip(usize::from(quoted));
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => drop(chars.next()),
+            '\'' if quoted => return at + 1,
+            c if !quoted && c.is_whitespace() => return at,
+            _ => {}
+        }
+    }
+    value.len()
 }
 
 /// Masks the values of query parameters whose names sound secret.
@@ -136,11 +186,20 @@ mod tests {
         assert!(!shown.contains("hunter2"), "{shown}");
         let masked = "langgraph+postgres://me:***@host:5432/db?sslpassword=***&port=1";
         assert_eq!(address.to_string(), masked);
+        let keywords = "langgraph+postgres:host=/run password='hunter2 x' dbname=app";
+        let address = Address::parse(keywords).expect("an address");
+        let masked = "langgraph+postgres:host=/run password=*** dbname=app";
+        assert_eq!(address.to_string(), masked);
         for (text, masked) in [
             ("x://me:hun/ter2@host/db", "x://me:***@host/db"),
             ("x://me:hunt?er2@host/db", "x://me:***@host/db"),
             ("x://host:5432/db?token=hunter2", "x://host:5432/db?token=***"),
             ("a path", "a path"),
+            ("x:host=a password=hunter2 port=1", "x:host=a password=*** port=1"),
+            ("x:password = 'hunter2 \\' hunter2' user=me", "x:password =*** user=me"),
+            ("x:password=hunter2\\ hunter2&hunter2", "x:password=***"),
+            ("password='hunter2", "password=***"),
+            ("x:options='a=b' sslpassword=hunter//2", "x:options='a=b' sslpassword=***"),
         ] {
             assert_eq!(Address::mask(text), masked);
         }

@@ -20,6 +20,7 @@ pub struct Cluster {
     programs: PathBuf,
     port: u16,
     owner: Option<(u32, u32)>,
+    mounted: Option<PathBuf>,
 }
 
 impl Cluster {
@@ -34,7 +35,8 @@ impl Cluster {
         // PostgreSQL does not run as root.
         let is_root = folder.path().metadata().expect("look at a folder").uid() == 0;
         let owner = is_root.then(nobody);
-        let this = Self { folder, programs: programs.into(), port: free_port(), owner };
+        let this =
+            Self { folder, programs: programs.into(), port: free_port(), owner, mounted: None };
         this.own(this.folder.path());
         this.write("password", "secret");
         let password = this.path("password");
@@ -78,22 +80,45 @@ impl Cluster {
     /// Makes an authority, and a certificate for the server that it signs; names are those of
     /// OpenSSL's `subjectAltName`. Returns the authority's file.
     pub fn encrypt(&self, names: &str) -> PathBuf {
-        let (ca, ca_key) = (self.path("ca.crt"), self.path("ca.key"));
-        let request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"];
-        let mut command = openssl(&request);
-        succeed(command.args(["-subj", "/CN=ca", "-keyout"]).arg(&ca_key).arg("-out").arg(&ca));
-        let (certificate, key) = (self.path("data/server.crt"), self.path("data/server.key"));
-        let mut command = openssl(&request);
-        command.args(["-subj", "/CN=server", "-addext", "basicConstraints=CA:FALSE", "-addext"]);
-        command.arg(format!("subjectAltName={names}")).arg("-CA").arg(&ca);
-        command.arg("-CAkey").arg(&ca_key).arg("-keyout").arg(&key).arg("-out");
-        succeed(command.arg(&certificate));
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("protect a key");
+        let (ca, key) = (self.path("ca.crt"), self.path("ca.key"));
+        let mut command = request("ca", &ca, &key);
+        succeed(&mut command);
+        self.own(&ca);
+        let (certificate, key) = self.certify("data/server", "server", names);
         self.own(&certificate);
         self.own(&key);
+        self.admin(&format!("ALTER SYSTEM SET ssl_ca_file = '{}'", ca.display()));
         self.admin("ALTER SYSTEM SET ssl = on");
         self.admin("SELECT pg_reload_conf()");
         ca
+    }
+
+    /// Makes a certificate that the authority signs; returns its file and that of its key.
+    pub fn certify(&self, file: &str, subject: &str, names: &str) -> (PathBuf, PathBuf) {
+        let (certificate, key) =
+            (self.path(&format!("{file}.crt")), self.path(&format!("{file}.key")));
+        let mut command = request(subject, &certificate, &key);
+        command.args(["-addext", "basicConstraints=CA:FALSE", "-addext"]);
+        command.arg(format!("subjectAltName={names}")).arg("-CA").arg(self.path("ca.crt"));
+        succeed(command.arg("-CAkey").arg(self.path("ca.key")));
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("protect a key");
+        (certificate, key)
+    }
+
+    /// Mounts a small file system for the server; nothing where this run was told to do without.
+    pub fn small_disk(&mut self, size: &str) -> Option<PathBuf> {
+        if crate::postgres::is_without("mount") {
+            return None;
+        }
+        let folder = self.path("small");
+        fs::create_dir(&folder).expect("make a folder");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&folder);
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        assert!(mounted, "only root may mount; RESTOW_TEST_WITHOUT=mount does without");
+        self.mounted = Some(folder.clone());
+        self.own(&folder);
+        Some(folder)
     }
 
     /// Runs a statement as the superuser, through the socket.
@@ -147,20 +172,23 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         let _ = self.stop().output();
+        if let Some(folder) = &self.mounted {
+            let _ = Command::new("umount").arg(folder).output();
+        }
     }
 }
 
-fn openssl(args: &[&str]) -> Command {
+fn request(subject: &str, certificate: &Path, key: &Path) -> Command {
     let mut command = Command::new("openssl");
-    command.args(args);
+    command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"]);
+    command.arg(format!("/CN={subject}")).arg("-out").arg(certificate).arg("-keyout").arg(key);
     command
 }
 
-/// Runs a program that leaves a server behind, so nobody waits for its output to be closed.
 fn succeed(command: &mut Command) {
-    let quiet = command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
-    let status = quiet.status().expect("start a program");
-    assert!(status.success(), "{command:?}: {status}");
+    let output = command.output().expect("start a program");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{words}", output.status);
 }
 
 /// Returns the user and group of somebody who is not root.

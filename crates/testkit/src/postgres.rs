@@ -9,17 +9,31 @@ use postgres::{Client, NoTls};
 ///
 /// Panics where the server is missing and nobody said so: a server is never absent in silence.
 pub fn server() -> Option<String> {
-    if let Ok(url) = std::env::var("RESTOW_TEST_POSTGRES") {
+    named("RESTOW_TEST_POSTGRES")
+}
+
+/// Returns the URL of a pooler in transaction mode before the test server, which hands all that
+/// use a database one connection; or nothing where this run was told to do without.
+pub fn pooler() -> Option<String> {
+    named("RESTOW_TEST_PGBOUNCER")
+}
+
+/// Says whether this run was told to do without something.
+pub fn is_without(what: &str) -> bool {
+    let without = std::env::var("RESTOW_TEST_WITHOUT").unwrap_or_default();
+    without.split(',').any(|name| name.trim() == what)
+}
+
+fn named(variable: &str) -> Option<String> {
+    if let Ok(url) = std::env::var(variable) {
         return Some(url);
     }
-    let without = std::env::var("RESTOW_TEST_WITHOUT").unwrap_or_default();
-    if without.split(',').any(|name| name.trim() == "postgres") {
-        return None;
-    }
-    panic!(
-        "RESTOW_TEST_POSTGRES names no server; `cargo xtask test` starts one, \
+    assert!(
+        is_without("postgres"),
+        "{variable} names no server; `cargo xtask test` and `cargo xtask services` start one, \
          RESTOW_TEST_WITHOUT=postgres does without"
     );
+    None
 }
 
 /// A database of a test's own.
@@ -54,13 +68,18 @@ impl Database {
 
     /// Returns the URL of the database, `postgresql://…`.
     pub fn url(&self) -> String {
-        let (base, query) = match self.server.split_once('?') {
+        self.url_at(&self.server)
+    }
+
+    /// Returns the URL of the database at another server, such as a pooler.
+    pub fn url_at(&self, server: &str) -> String {
+        let (base, query) = match server.split_once('?') {
             Some((base, query)) => (base, format!("?{query}")),
-            None => (&*self.server, String::new()),
+            None => (server, String::new()),
         };
         let base = match base.splitn(4, '/').collect::<Vec<_>>().as_slice() {
             [scheme, empty, host, ..] => format!("{scheme}/{empty}/{host}"),
-            _ => panic!("RESTOW_TEST_POSTGRES is no URL: {base}"),
+            _ => panic!("the server's address is no URL: {base}"),
         };
         format!("{base}/{}{query}", self.name)
     }

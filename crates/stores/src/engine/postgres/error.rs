@@ -10,6 +10,11 @@ type Said = (ErrorKind, &'static str);
 
 const AWAY: Said = (ErrorKind::Unavailable, "the server cannot be reached, or went away");
 
+const NO_PASSWORD: Said = (
+    ErrorKind::Credentials,
+    "the server asks for a password; give it with PGPASSWORD or in a password file",
+);
+
 /// Turns an error of PostgreSQL's into the port's.
 pub fn failed(operation: &'static str, error: postgres::Error) -> Error {
     let (kind, message) = match error.as_db_error() {
@@ -67,6 +72,9 @@ fn by_message(said: &DbError) -> Option<Said> {
             ErrorKind::Invalid,
             "the pooler takes no options; leave the parameter out, or connect to the server itself",
         ));
+    }
+    if *said.code() == SqlState::PROTOCOL_VIOLATION && has("does not exist") {
+        return Some(by_state(&SqlState::INVALID_CATALOG_NAME));
     }
     if *said.code() == SqlState::FEATURE_NOT_SUPPORTED && has("during recovery") {
         return Some(by_state(&SqlState::READ_ONLY_SQL_TRANSACTION));
@@ -170,11 +178,17 @@ fn unsaid(error: &postgres::Error) -> Said {
     }
     match error.to_string().as_str() {
         _ if find::<rustls::Error>(error).is_some() => tls(error),
+        "authentication error" if said_inside(error, "unsupported authentication") => (
+            ErrorKind::Credentials,
+            "the server's way to ask who is there is not supported; let its pg_hba.conf ask for \
+             scram-sha-256",
+        ),
         "authentication error" => (
             ErrorKind::Credentials,
-            "the server's way to ask who is there cannot be answered; give a password with \
-             PGPASSWORD or a password file",
+            "the server could not be told who is there, or could not prove itself; check the \
+             password, and channel_binding",
         ),
+        "invalid configuration" if said_inside(error, "password missing") => NO_PASSWORD,
         "invalid configuration" | "invalid connection string" => {
             (ErrorKind::Invalid, "the address cannot be used to connect")
         }
@@ -184,6 +198,10 @@ fn unsaid(error: &postgres::Error) -> Said {
         | "timeout waiting for server" => AWAY,
         _ => (ErrorKind::Failed, "the server answered what is not understood"),
     }
+}
+
+fn said_inside(error: &postgres::Error, text: &str) -> bool {
+    error.source().is_some_and(|cause| cause.to_string().contains(text))
 }
 
 fn is_tls(error: &postgres::Error) -> bool {
