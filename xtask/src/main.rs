@@ -11,6 +11,7 @@
 mod bench;
 mod docs;
 mod python;
+mod services;
 mod step;
 mod test;
 mod tidy;
@@ -23,10 +24,11 @@ type Outcome = Result<u8, Box<dyn std::error::Error>>;
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  tidy                                 checks the tree's own rules
-  test [--without python] [FILTER..]   everything that has to pass before a commit
-  bench [ARGS..]                       builds for release and measures
-  docs [--check]                       writes the generated documents again, or compares them
+  tidy                               checks the tree's own rules
+  test [--without NAME] [FILTER..]   everything that has to pass before a commit
+  services [-- COMMAND..]            runs the servers of tests until Ctrl-C, or for a command
+  bench [ARGS..]                     builds for release and measures
+  docs [--check]                     writes the generated documents again, or compares them
 ";
 
 fn main() -> ExitCode {
@@ -52,6 +54,8 @@ fn run(args: &[String]) -> Outcome {
             Ok(options) => test::run(&options),
             Err(message) => usage(&message),
         },
+        "services" if rest.is_empty() => services::run(&[]),
+        "services" if rest.len() > 1 && rest[0] == "--" => services::run(&rest[1..]),
         "bench" => bench::run(rest),
         "docs" if rest.is_empty() => docs::write(),
         "docs" if rest == ["--check"] => docs::check(),

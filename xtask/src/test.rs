@@ -3,14 +3,22 @@
 //! The first step that fails ends the run with its own exit code, and its output is the last.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::Outcome;
+use crate::services::{Programs, Services};
 use crate::{python, step, tidy};
 
 const JUDGES_TESTS: &str = "tests/official/test_judge.py";
 const FEATURES: [&str; 3] = ["--workspace", "--features", "restow-cli/failpoints"];
+
+/// What a run may do without, and what is then not run.
+const WITHOUT: [(&str, &str); 3] = [
+    ("mount", "the test that fills a disk, which mounts one as root"),
+    ("postgres", "every test that asks a PostgreSQL server"),
+    ("python", "every test that asks official software, and tests/official/test_judge.py"),
+];
 
 /// A step that needs nothing but the tree.
 type Check = fn() -> Outcome;
@@ -18,7 +26,7 @@ type Check = fn() -> Outcome;
 /// What the command line asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
-    without_python: bool,
+    without: Vec<&'static str>,
     filters: Vec<String>,
 }
 
@@ -27,22 +35,33 @@ impl Options {
         let mut options = Self::default();
         let mut args = args.iter();
         while let Some(arg) = args.next() {
-            match arg.as_str() {
-                "--without" => match args.next().map(String::as_str) {
-                    Some("python") => options.without_python = true,
-                    Some(other) => return Err(format!("cannot test without {other}")),
-                    None => return Err("--without needs a name: python".to_owned()),
-                },
-                "--without=python" => options.without_python = true,
-                flag if flag.starts_with('-') => return Err(format!("no such option: {flag}")),
-                filter => options.filters.push(filter.to_owned()),
+            match arg.strip_prefix("--without") {
+                Some("") => options.leave_out(args.next().map_or("", String::as_str))?,
+                Some(names) if names.starts_with('=') => options.leave_out(&names[1..])?,
+                _ if arg.starts_with('-') => return Err(format!("no such option: {arg}")),
+                _ => options.filters.push(arg.to_owned()),
             }
         }
         Ok(options)
     }
+
+    fn leave_out(&mut self, names: &str) -> Result<(), String> {
+        for name in names.split(',') {
+            let known = WITHOUT.iter().find(|(known, _)| *known == name);
+            let known = known.ok_or("--without needs names: mount, postgres, python")?;
+            self.without.push(known.0);
+        }
+        Ok(())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        !self.without.contains(&name)
+    }
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
+    // What is missing is told before anything is built.
+    let programs = if options.has("postgres") { Some(Programs::find()?) } else { None };
     let checks: [(&str, Check); 4] =
         [("tidy", tidy::run), ("fmt", fmt), ("clippy", clippy), ("doc", doc)];
     for (title, check) in checks {
@@ -52,20 +71,30 @@ pub(crate) fn run(options: &Options) -> Outcome {
             return Ok(code);
         }
     }
-    if options.without_python {
-        let code = tests(options, None)?;
-        println!("\nnot run, because of --without python:");
-        println!("  {JUDGES_TESTS}");
-        println!("  every test that asks official software (RESTOW_TEST_WITHOUT=python)");
-        return Ok(code);
+    let mut variables = Vec::new();
+    let interpreter = match options.has("python") {
+        true => {
+            step::heading("python environment");
+            let interpreter = python::prepare(&step::target()?)?;
+            variables.push(("RESTOW_TEST_PYTHON", interpreter.display().to_string()));
+            Some(interpreter)
+        }
+        false => None,
+    };
+    let services = programs.as_ref().map(Services::start).transpose()?;
+    variables.extend(services.iter().flat_map(Services::variables));
+    let judged = interpreter.map_or(Ok(0), |interpreter| judges(&interpreter))?;
+    if judged != 0 {
+        return Ok(judged);
     }
-    step::heading("python environment");
-    let interpreter = python::prepare(&step::target()?)?;
-    let code = judges(&interpreter)?;
-    if code != 0 {
-        return Ok(code);
+    let code = tests(options, variables)?;
+    if !options.without.is_empty() {
+        println!("\nnot run, because of --without {}:", options.without.join(","));
+        for (_, what) in WITHOUT.iter().filter(|(name, _)| !options.has(name)) {
+            println!("  {what}");
+        }
     }
-    tests(options, Some(interpreter))
+    Ok(code)
 }
 
 fn fmt() -> Outcome {
@@ -98,16 +127,17 @@ fn judges(interpreter: &Path) -> Outcome {
     step::run("the judges' own tests", Command::new(interpreter).arg(JUDGES_TESTS))
 }
 
-fn tests(options: &Options, interpreter: Option<PathBuf>) -> Outcome {
+fn tests(options: &Options, variables: Vec<(&str, String)>) -> Outcome {
     let mut command = step::cargo(["test"]);
     command.args(FEATURES);
     if !options.filters.is_empty() {
         command.arg("--").args(&options.filters);
     }
-    match interpreter {
-        Some(path) => command.env("RESTOW_TEST_PYTHON", path).env_remove("RESTOW_TEST_WITHOUT"),
-        None => command.env("RESTOW_TEST_WITHOUT", "python").env_remove("RESTOW_TEST_PYTHON"),
-    };
+    // A variable of the terminal's must not stand for what this run does without.
+    for name in ["RESTOW_TEST_PYTHON", "RESTOW_TEST_POSTGRES", "RESTOW_TEST_PGBOUNCER"] {
+        command.env_remove(name);
+    }
+    command.envs(variables).env("RESTOW_TEST_WITHOUT", options.without.join(","));
     step::run("test", &mut command)
 }
 
@@ -121,8 +151,8 @@ mod tests {
 
     #[test]
     fn filters_and_what_to_leave_out() {
-        let options = parse(&["round_trip", "--without", "python", "damage"]).unwrap();
-        assert!(options.without_python);
+        let options = parse(&["round_trip", "--without", "python,postgres", "damage"]).unwrap();
+        assert!(!options.has("python") && !options.has("postgres") && options.has("mount"));
         assert_eq!(options.filters, ["round_trip", "damage"]);
         assert_eq!(parse(&[]), Ok(Options::default()));
     }
@@ -130,7 +160,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_refused() {
         assert!(parse(&["--without"]).is_err());
-        assert!(parse(&["--without", "postgres"]).is_err());
+        assert!(parse(&["--without=sqlite"]).is_err());
         assert!(parse(&["--nocapture"]).is_err());
     }
 }

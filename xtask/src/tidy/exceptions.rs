@@ -26,6 +26,18 @@ pub(super) const LIST: &[Exception] = &[
         text: "rovider",
         why: "rustls calls its cryptography so",
     },
+    Exception {
+        rule: Rule::Word,
+        path: "crates/stores/tests/postgres_connections.rs",
+        text: "pg_backend_pid",
+        why: "PostgreSQL calls its function so",
+    },
+    Exception {
+        rule: Rule::Word,
+        path: "crates/stores/tests/postgres_errors.rs",
+        text: "pg_backend_pid",
+        why: "PostgreSQL calls its function so",
+    },
 ];
 
 /// Takes out what the list excuses, and reports each exception that excuses nothing.
