@@ -8,11 +8,13 @@ use bytes::Bytes;
 use postgres::Client;
 use proptest::prelude::*;
 use restow_model::{Body, Float, Form, Map, Record, Value};
+use restow_store::Store as _;
 use restow_stores::layout::langgraph::postgres::row::{
     CheckpointCells, Known, Opened, StoredBlob, WriteRow, checkpoint_row, jsonb, write_record,
     write_row,
 };
 use restow_stores::layout::langgraph::record::{self, Channel, Payload, View, checkpoint_key};
+use restow_stores::layout::langgraph::sqlite::LangGraphSqlite;
 use restow_testkit::official;
 use restow_testkit::postgres::Database;
 
@@ -51,14 +53,11 @@ fn the_server_prints_json_as_it_was_written() {
     let Some(database) = Database::create() else { return };
     let client = RefCell::new(database.connect());
     let written = body().prop_filter_map("what JSON says", |body| jsonb::text(&body));
-    let mut attempts = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(500));
-    let printed = |text: String| {
+    proptest!(ProptestConfig::with_cases(500), |(text in written)| {
         let sql = "SELECT $1::text::jsonb::text";
         let row = client.borrow_mut().query_one(sql, &[&text]).expect("JSON of the server's");
         prop_assert_eq!(row.get::<_, String>(0), text);
-        Ok(())
-    };
-    attempts.run(&written, printed).expect("the server prints the same");
+    });
 }
 
 /// A row of `checkpoints`: id, parent, type, checkpoint, metadata.
@@ -189,8 +188,33 @@ fn natural_rows_are_written_as_they_were() {
     assert_eq!(blobs(&mut to), named, "but for what no checkpoint names");
     assert_eq!(read(&mut to), records);
     assert_eq!(saver("told", &ours), saver("told", &theirs));
+    let sqlite = tempfile::tempdir().unwrap();
+    let sqlite = LangGraphSqlite::target(&sqlite.path().join("agent.db"), true).unwrap();
+    for record in &records {
+        let why = sqlite.check(record).err().map(|unsupported| unsupported.why);
+        assert_eq!(why, None, "SQLite holds it too");
+    }
     let tasks = records[2].body.get("channels").and_then(|c| c.get("__pregel_tasks"));
     assert!(tasks.is_some(), "the sends of a checkpoint before version 4");
+}
+
+#[test]
+fn a_sealed_channel_is_refused_by_sqlite_by_name() {
+    let channel = Channel {
+        name: "notes".into(),
+        version: Body::text("1"),
+        value: Some(Value::new(Form::Raw, Bytes::from_static(b"sealed"))),
+        tag: Some("msgpack+aes".into()),
+    };
+    let payload = Payload::Open { head: Map::default(), channels: vec![channel] };
+    let record = record::checkpoint(checkpoint_key("", "1"), None, Body::Null, payload);
+    let sqlite = tempfile::tempdir().unwrap();
+    let sqlite = LangGraphSqlite::target(&sqlite.path().join("agent.db"), true).unwrap();
+    assert_eq!(
+        sqlite.check(&record).expect_err("sealed").why,
+        "channel \"notes\" is sealed under \"msgpack+aes\", which SQLite cannot keep inside a \
+         checkpoint"
+    );
 }
 
 fn odd_checkpoint(id: &str, bytes: &'static [u8]) -> Record {

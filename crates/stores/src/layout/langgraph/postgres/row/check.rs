@@ -5,6 +5,8 @@ use restow_store::Unsupported;
 
 use super::super::super::record::{self, CheckpointView, PayloadView, View, WriteView};
 use super::CELL_BYTES_MAX;
+use super::residue::LAYOUT;
+use super::shape::inline;
 
 /// Why a checkpoint that was never opened is refused.
 pub(super) const OPAQUE: &str = "the checkpoint is one sealed piece (encrypted, legacy JSON or \
@@ -35,13 +37,30 @@ fn checkpoint(view: &CheckpointView<'_>) -> Result<(), String> {
     let cells = [("namespace", &*view.namespace), ("id", &*view.id)];
     no_nul(&cells)?;
     no_nul(&[("parent", view.parent.unwrap_or_default())])?;
+    // A residue may say that a value stood inline; the row shows whether it still can.
+    let has_residue = view.record.residue.iter().any(|residue| *residue.layout == *LAYOUT);
     for (name, channel) in channels.iter() {
         let name = name.as_text().unwrap_or_default();
         let channel = channel.as_list().unwrap_or_default();
         let version = channel.first().unwrap_or(&Body::Null);
-        refusal(name, version, channel.get(2).and_then(Body::as_text))?;
+        let tag = channel.get(2).and_then(Body::as_text);
+        refusal(name, version, tag)?;
+        let value = channel.get(1).and_then(Body::as_value);
+        let value = value.and_then(|value| view.record.value(&value));
+        if *version == Body::Null
+            && !has_residue
+            && value.is_some_and(|value| tag.is_some() || inline(value).is_none())
+        {
+            return Err(unversioned(name));
+        }
     }
     Ok(())
+}
+
+/// Says why a value that must be a blob row is refused where its channel has no version.
+pub(super) fn unversioned(name: &str) -> String {
+    let why = "has no version, under which PostgreSQL's tables would keep its value";
+    format!("channel {name:?} {why}")
 }
 
 /// Says what of a channel the tables cannot hold, whatever its value.

@@ -24,7 +24,7 @@ pub(super) fn nearest_metadata(body: &Body) -> Body {
 
 fn item(body: &Body, depth: usize) -> Body {
     match body {
-        _ if depth > json::DEPTH_MAX => Body::Null,
+        Body::List(_) | Body::Map(_) if depth >= json::DEPTH_MAX => Body::Null,
         Body::Float(f) if f.get() == 0.0 => Body::Float(Float::new(0.0)),
         Body::Text(text) => Body::text(text.replace('\0', "")),
         Body::Bytes(bytes) => Body::text(lossy(bytes)),

@@ -7,7 +7,7 @@ use super::super::super::json;
 use super::super::super::order::OrderLog;
 use super::super::super::record::{CheckpointView, PayloadView};
 use super::blob::{Held, MSGPACK, StoredBlob, bytes_under, content};
-use super::check::{OPAQUE, refusal};
+use super::check::{OPAQUE, refusal, unversioned};
 use super::jsonb;
 use super::known::Content;
 use super::residue::Difference;
@@ -90,8 +90,7 @@ pub(super) fn plan<'r>(
     }
     for channel in &planned {
         if channel.version == Body::Null && channel.row.is_some() {
-            let why = "has no version, under which PostgreSQL's tables would keep its value";
-            return Err(Unplanned::Refused(format!("channel {:?} {why}", channel.name)));
+            return Err(Unplanned::Refused(unversioned(channel.name)));
         }
     }
     match shapes.next() {

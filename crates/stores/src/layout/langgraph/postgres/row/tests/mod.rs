@@ -1,5 +1,6 @@
 //! Rows and records, against tables in memory.
 
+mod golden;
 mod laws;
 mod traps;
 
