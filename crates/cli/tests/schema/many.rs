@@ -12,9 +12,12 @@ fn at_version(version: i32) -> Option<Served> {
     if version >= 0 {
         let url = served.database.url();
         official::judge(&python, &script, &["upto", &url, &version.to_string()]);
-        served.sql("INSERT INTO checkpoints VALUES ('t', '', 'a', NULL, NULL, '{}', '{}');
+        served.sql(
+            "INSERT INTO checkpoints VALUES ('t', '', 'a', NULL, NULL, '{}', '{}');
                     INSERT INTO checkpoint_blobs VALUES ('t', '', 'x', '1', 'msgpack', '\\x01');
-                    INSERT INTO checkpoint_writes VALUES ('t', '', 'a', 'k', 0, 'x', NULL, '\\x01')");
+                    INSERT INTO checkpoint_writes VALUES
+                        ('t', '', 'a', 'k', 0, 'x', 'a', '\\x01')",
+        );
     }
     Some(served)
 }

@@ -3,9 +3,9 @@
 use std::thread;
 
 use restow_stores::layout::langgraph::postgres::schema::up_blocking;
-use restow_testkit::postgres::Database;
+use restow_testkit::postgres::{Database, pooler};
 
-use super::help::{World, assert_official, fill, official, server};
+use super::help::{World, assert_official, fill, official, server, server_of};
 
 const INSERT: &str = "INSERT INTO checkpoints (thread_id, checkpoint_id, checkpoint) \
                       VALUES (gen_random_uuid()::text, 'a', '{}')";
@@ -68,21 +68,29 @@ fn versions_are_recorded_behind_what_they_stand_for() {
     let mut writer = database.connect();
     let mut writer = writer.transaction().unwrap();
     writer.batch_execute(INSERT).unwrap();
-    thread::scope(|scope| {
-        let up = scope.spawn(|| up_blocking(&server(&database)));
-        while waiting(&database, "CREATE INDEX CONCURRENTLY%") == 0 && !up.is_finished() {}
-        let sql = "SELECT max(v), (SELECT count(*) FROM information_schema.columns
-                   WHERE column_name = 'task_path' AND table_schema = 'public')
-                   FROM checkpoint_migrations";
-        let row = database.connect().query_one(sql, &[]).unwrap();
-        assert_eq!((row.get::<_, i32>(0), row.get::<_, i64>(1)), (5, 1));
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                   WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND datname = current_database()
-                   AND pid <> pg_backend_pid()";
-        assert_eq!(database.connect().query(end, &[]).unwrap().len(), 1);
-        up.join().unwrap().unwrap_err();
-        writer.commit().unwrap();
-    });
+    let impatient = database.address("langgraph") + "?options=-cstatement_timeout%3D3s";
+    up_blocking(&server_of(&impatient)).unwrap_err();
+    writer.commit().unwrap();
+    let sql = "SELECT max(v), (SELECT count(*) FROM information_schema.columns
+               WHERE column_name = 'task_path' AND table_schema = 'public')
+               FROM checkpoint_migrations";
+    let row = database.connect().query_one(sql, &[]).unwrap();
+    assert_eq!((row.get::<_, i32>(0), row.get::<_, i64>(1)), (5, 1));
     assert_eq!(up_blocking(&server(&database)).unwrap().from, 5);
+    assert_official(&database);
+}
+
+#[test]
+fn six_at_once_share_the_one_connection_of_a_pooler() {
+    let (Some(database), Some(pooler)) = (at_version_5(), pooler()) else { return };
+    let url = database.url_at(&pooler);
+    let address = format!("langgraph+postgres:{}", url.split_once(':').expect("a URL").1);
+    thread::scope(|scope| {
+        let work = || up_blocking(&server_of(&address)).map(|up| up.version);
+        let all: Vec<_> = (0..6).map(|_| scope.spawn(work)).collect();
+        for one in all {
+            assert_eq!(one.join().unwrap().unwrap(), 9);
+        }
+    });
     assert_official(&database);
 }

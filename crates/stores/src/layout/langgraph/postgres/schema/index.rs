@@ -60,7 +60,7 @@ fn state(
     build: &Build,
 ) -> Result<(bool, Option<bool>), Fail> {
     let sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = to_regclass($1) AND granted \
-               AND mode = 'ShareUpdateExclusiveLock' AND pid <> pg_backend_pid())";
+               AND mode = 'ShareUpdateExclusiveLock')";
     let on = qualified(tables, build.table.name);
     let is_busy: bool = tx.query_typed_one(sql, &[(&on, Type::TEXT)])?.try_get(0)?;
     let found = found::Found::look(tx, tables)?;
