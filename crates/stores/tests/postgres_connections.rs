@@ -179,6 +179,14 @@ fn encryption_is_what_sslmode_asks_for() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("open a key");
     let open = fails(&at("127.0.0.1", &format!("{own}{}", key.display())), &secret);
     assert_says(open, ErrorKind::Credentials, "chmod 600");
+    cluster.allow("hostssl all all 127.0.0.1/32 scram-sha-256");
+    let itself = cluster.sign_itself("IP:127.0.0.1");
+    let itself = format!("sslmode=verify-full&sslrootcert={}", itself.display());
+    reaches(&at("127.0.0.1", &itself), &secret);
+    let other = fails(&at("localhost", &itself), &secret);
+    assert_says(other, ErrorKind::Refused, "another host");
+    let strange = fails(&at("127.0.0.1", &format!("sslmode=verify-full&{known}")), &secret);
+    assert_says(strange, ErrorKind::Refused, "not trusted");
 }
 
 #[test]

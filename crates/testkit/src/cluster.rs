@@ -69,7 +69,7 @@ impl Cluster {
     /// Replaces `pg_hba.conf`, and lets the server read its configuration again.
     pub fn allow(&self, lines: &str) {
         self.write("data/pg_hba.conf", &format!("local all all trust\n{lines}\n"));
-        self.admin("SELECT pg_reload_conf()");
+        self.reload();
     }
 
     /// Makes of the server, while it is down, a replica that only reads.
@@ -89,8 +89,17 @@ impl Cluster {
         self.own(&key);
         self.admin(&format!("ALTER SYSTEM SET ssl_ca_file = '{}'", ca.display()));
         self.admin("ALTER SYSTEM SET ssl = on");
-        self.admin("SELECT pg_reload_conf()");
+        self.reload();
         ca
+    }
+
+    /// Gives the server a certificate that it signed itself, as many have; returns its file.
+    pub fn sign_itself(&self, names: &str) -> PathBuf {
+        let (certificate, key) = (self.path("data/server.crt"), self.path("data/server.key"));
+        let mut command = request("server", &certificate, &key);
+        succeed(command.arg("-addext").arg(format!("subjectAltName={names}")));
+        self.reload();
+        certificate
     }
 
     /// Makes a certificate that the authority signs; returns its file and that of its key.
@@ -123,9 +132,26 @@ impl Cluster {
 
     /// Runs a statement as the superuser, through the socket.
     pub fn admin(&self, sql: &str) {
+        self.connect().batch_execute(sql).expect(sql);
+    }
+
+    /// Lets the server read its configuration again; whoever connects afterwards meets the new.
+    fn reload(&self) {
+        let loaded = || -> String {
+            let row = self.connect().query_one("SELECT pg_conf_load_time()::text", &[]);
+            row.expect("ask for a time").get(0)
+        };
+        let before = loaded();
+        self.admin("SELECT pg_reload_conf()");
+        while loaded() == before {
+            std::thread::yield_now();
+        }
+    }
+
+    fn connect(&self) -> Client {
         let mut config = postgres::Config::new();
         config.host_path(self.folder.path()).port(self.port).user("postgres").dbname("postgres");
-        config.connect(NoTls).expect("reach the cluster").batch_execute(sql).expect(sql);
+        config.connect(NoTls).expect("reach the cluster")
     }
 
     /// Returns the folder of the socket, which is also a place for files.
