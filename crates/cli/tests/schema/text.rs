@@ -13,7 +13,7 @@ const ROWS: &str = "
     INSERT INTO restow.stage VALUES ('carla', 'token', '\\x00', true)";
 
 #[test]
-fn a_schema_from_nothing_to_nothing() {
+fn a_schema_is_made_checked_and_counted() {
     let Some(served) = Served::new() else { return };
     assert_snapshot!(served.transcript("status", &[]), @r"
     $ restow schema status langgraph+postgres://me@host/app
@@ -72,6 +72,13 @@ fn a_schema_from_nothing_to_nothing() {
     1 thread is half written, by a copy that runs or that was stopped
     --- exit 0
     ");
+}
+
+#[test]
+fn a_schema_is_removed_when_its_database_is_named() {
+    let Some(served) = Served::new() else { return };
+    served.transcript("up", &[]);
+    served.sql(ROWS);
     assert_snapshot!(served.transcript("down", &[]), @r"
     $ restow schema down langgraph+postgres://me@host/app
     would remove: database app, schema public
