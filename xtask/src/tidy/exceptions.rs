@@ -38,6 +38,18 @@ pub(super) const LIST: &[Exception] = &[
         text: "pg_backend_pid",
         why: "PostgreSQL calls its function so",
     },
+    Exception {
+        rule: Rule::Word,
+        path: "crates/stores/tests/parts_postgres.rs",
+        text: "LOCALE_PROVIDER",
+        why: "PostgreSQL calls its option so",
+    },
+    Exception {
+        rule: Rule::Word,
+        path: "crates/stores/tests/parts_postgres_writers.rs",
+        text: "pg_backend_pid",
+        why: "PostgreSQL calls its function so",
+    },
 ];
 
 /// Takes out what the list excuses, and reports each exception that excuses nothing.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use restow_model::{Body, Dialect, Form, Key, Record, Token, UnitId, Value};
+use restow_model::{Body, Dialect, Form, Key, Record, UnitId, Value};
 use restow_store::{
     Address, Batch, Frame, Frames, Guard, Op, Role, Selection, Store, Then, UnitOps, UnitOutcome,
 };
@@ -10,49 +10,45 @@ use restow_stores::engine::postgres::{Server, Settings};
 use restow_stores::layout::parts::postgres::PartsPostgres;
 use restow_testkit::postgres::Database;
 
-/// Options of a database whose own order of text is nothing like that of its bytes.
-pub const ICU: &str = "LOCALE_PROVIDER icu ICU_LOCALE 'en-US' TEMPLATE template0";
-
 /// Runs what blocks on a thread that may.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("the work ends")
 }
 
 /// Makes a database; nothing where this run does without a server.
-pub async fn database(options: &'static str) -> Option<Arc<Database>> {
+pub(crate) async fn database(options: &'static str) -> Option<Arc<Database>> {
     blocking(move || Database::create_with(options)).await.map(Arc::new)
 }
 
-pub fn server(database: &Database) -> Server {
+pub(crate) fn server(database: &Database) -> Server {
     let address: Address = Address::parse(&database.address("parts")).expect("an address");
     Server::new(Settings::parse(&address).expect("an address of a server"))
 }
 
 /// Opens a store that has its tables.
-pub async fn target(database: &Database) -> Arc<PartsPostgres> {
+pub(crate) async fn target(database: &Database) -> Arc<PartsPostgres> {
     let server = server(database);
     let store = blocking(move || PartsPostgres::target(server)).await.expect("a store");
     store.prepare(Role::CopyTarget, "").await.expect("tables");
     Arc::new(store)
 }
 
-/// Runs a statement past restow; returns the number of rows.
-pub async fn execute(database: &Arc<Database>, sql: &'static str) -> u64 {
+/// Does something with a connection past restow.
+pub(crate) async fn past<T: Send + 'static>(
+    database: &Arc<Database>,
+    work: impl FnOnce(&mut postgres::Client) -> T + Send + 'static,
+) -> T {
     let database = database.clone();
-    blocking(move || database.connect().execute(sql, &[]).expect(sql)).await
+    blocking(move || work(&mut database.connect())).await
 }
 
-/// Waits until a statement is kept waiting by another transaction's lock.
-pub fn until_one_waits(observer: &mut postgres::Client) {
-    let sql = "SELECT count(*) FROM pg_locks WHERE NOT granted \
-               AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
-    while observer.query_one(sql, &[]).expect("the locks").get::<_, i64>(0) == 0 {
-        std::thread::yield_now();
-    }
+/// Counts what a statement finds.
+pub(crate) async fn count(database: &Arc<Database>, sql: &'static str) -> i64 {
+    past(database, move |client| client.query_one(sql, &[]).expect(sql).get(0)).await
 }
 
 /// A checkpoint whose one value is a list of so many messages, as msgpack.
-pub fn turn(messages: usize) -> Record {
+pub(crate) fn turn(messages: usize) -> Record {
     let mut bytes = vec![0xdd];
     bytes.extend((messages as u32).to_be_bytes());
     for n in 0..messages {
@@ -67,47 +63,34 @@ pub fn turn(messages: usize) -> Record {
     Record { values: vec![value.clone()], ..Record::new(key, Body::Value(value.name)) }
 }
 
-/// A record of so many bytes that do not compress.
-pub fn bulky(n: i64, bytes: usize) -> Record {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(n as u64 + 1);
-    let mut body = Vec::with_capacity(bytes);
-    while body.len() < bytes {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        body.extend_from_slice(&state.to_le_bytes());
-    }
-    Record::new(Key::of("item").int(n).build(), Body::Bytes(body.into()))
-}
-
-pub fn ops(unit: &str, guard: Guard, records: Vec<Record>, then: Then) -> UnitOps {
+pub(crate) fn ops(unit: &str, guard: Guard, records: Vec<Record>, then: Then) -> UnitOps {
     let ops = records.into_iter().map(Op::put).collect();
     UnitOps::new(UnitId::new(unit), Dialect::Python, guard, ops, then)
 }
 
-pub async fn apply(store: &dyn Store, ops: UnitOps) -> UnitOutcome {
+pub(crate) async fn apply(store: &dyn Store, ops: UnitOps) -> UnitOutcome {
     let outcomes = store.apply(Batch { units: vec![ops] }).await.expect("an answer");
     outcomes.into_iter().next().expect("one outcome a unit")
 }
 
-pub async fn put(store: &dyn Store, unit: &str, records: Vec<Record>) {
+pub(crate) async fn apply_all(store: &dyn Store, units: Vec<UnitOps>) -> Vec<UnitOutcome> {
+    store.apply(Batch { units }).await.expect("an answer")
+}
+
+pub(crate) async fn put(store: &dyn Store, unit: &str, records: Vec<Record>) {
     let outcome = apply(store, ops(unit, Guard::Unmanaged, records, Then::Keep)).await;
     assert!(outcome.is_applied(), "{outcome:?}");
 }
 
-pub fn token(text: &str) -> Token {
-    Token::new(text)
-}
-
-pub async fn frames(store: &dyn Store, unit: &str) -> Vec<Frame> {
+pub(crate) async fn frames(store: &dyn Store, unit: &str) -> Vec<Frame> {
     collect(store.read(vec![UnitId::new(unit)], Selection::all()).await.expect("frames")).await
 }
 
-pub async fn collect(frames: Frames) -> Vec<Frame> {
+pub(crate) async fn collect(frames: Frames) -> Vec<Frame> {
     futures::TryStreamExt::try_collect(frames).await.expect("no error")
 }
 
-pub async fn records(store: &dyn Store, unit: &str) -> Vec<Record> {
+pub(crate) async fn records(store: &dyn Store, unit: &str) -> Vec<Record> {
     let records = frames(store, unit).await.into_iter().filter_map(|frame| match frame {
         Frame::Record(record) => Some(record),
         _ => None,

@@ -12,11 +12,11 @@ use crate::engine::postgres::Fail;
 use crate::layout::parts::rows::PageRow;
 
 /// How many units are looked at together.
-const UNITS_AT_ONCE: usize = 32;
+const UNITS_AT_ONCE: usize = 64;
 /// A unit with as many pages, or parts, is read by itself.
 const ROWS_MAX: usize = 3;
 /// So is one with a larger page, or part.
-const INLINE_BYTES_MAX: usize = 32 << 10;
+const INLINE_BYTES_MAX: usize = 16 << 10;
 
 /// What was fetched of a unit together with others; `None` where it is read by itself.
 #[derive(Default)]

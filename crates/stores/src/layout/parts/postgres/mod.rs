@@ -250,6 +250,15 @@ impl Store for PartsPostgres {
         self.server.run(OPERATION, work).await
     }
 
+    async fn optimize(&self) -> Result<()> {
+        const OPERATION: &str = "gather statistics";
+        self.to_be_written()?;
+        let Tables { unit, page, part, .. } = &*self.tables;
+        let sql = format!("ANALYZE {unit}, {page}, {part}");
+        let work = move |server: &Server| server.write(OPERATION, |tx| Ok(tx.batch_execute(&sql)?));
+        self.server.run(OPERATION, work).await
+    }
+
     async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>> {
         let table = self.tables.register.clone();
         let read =

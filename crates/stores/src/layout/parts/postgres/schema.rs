@@ -29,10 +29,11 @@ CREATE TABLE restow_unit (
     next    bigint NOT NULL,
     version bigint NOT NULL,
     newest  bytea,
-    op_id   bytea
+    op_id   bytea,
+    staged  boolean NOT NULL GENERATED ALWAYS AS (token IS NOT NULL) STORED
 );
-CREATE UNIQUE INDEX restow_unit_name ON restow_unit (unit, (token IS NOT NULL));
-CREATE INDEX restow_unit_newest ON restow_unit (newest) WHERE token IS NULL;
+CREATE UNIQUE INDEX restow_unit_name ON restow_unit (unit, staged);
+CREATE INDEX restow_unit_newest ON restow_unit (newest) WHERE newest IS NOT NULL;
 CREATE TABLE restow_page (
     page_no   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     unit_no   bigint NOT NULL,

@@ -21,9 +21,9 @@ use crate::layout::parts::rows::{EachNumbered, EachPage, PageRow, ReadRows, Unit
 
 /// How many pages come at once: few at first, for who wants the first only.
 const PAGES_FIRST: i64 = 2;
-const PAGES_AT_ONCE: i64 = 16;
+const PAGES_AT_ONCE: i64 = 32;
 /// Pages up to this size come along with others.
-const INLINE_BYTES_MAX: usize = 256 << 10;
+const INLINE_BYTES_MAX: usize = 128 << 10;
 /// How many parts come at once while a log is read in order.
 const PARTS_AT_ONCE: i64 = 16;
 /// No part is larger when it is stored; more is damage, and is not fetched.
@@ -122,7 +122,8 @@ impl ReadRows for Snapshot<'_, '_> {
 
     fn units(&mut self, names: &[UnitId], token: Option<&str>) -> Result<Vec<UnitRow>, Fail> {
         let sql = format!(
-            "SELECT {UNIT} FROM {} WHERE unit = ANY($1) AND token IS NOT DISTINCT FROM $2",
+            "SELECT {UNIT} FROM {} WHERE unit = ANY($1) AND staged = ($2 IS NOT NULL) \
+             AND ($2 IS NULL OR token = $2)",
             self.tables.unit
         );
         let units: Vec<&[u8]> = names.iter().map(|name| name.as_str().as_bytes()).collect();
@@ -145,7 +146,7 @@ impl ReadRows for Snapshot<'_, '_> {
     ) -> Result<Vec<UnitRow>, Fail> {
         let order = if inclusive { ">=" } else { ">" };
         let sql = format!(
-            "SELECT {UNIT} FROM {} WHERE unit {order} $1 AND token IS NULL ORDER BY unit LIMIT $2",
+            "SELECT {UNIT} FROM {} WHERE unit {order} $1 AND NOT staged ORDER BY unit LIMIT $2",
             self.tables.unit
         );
         let (unit, limit) = (unit.as_bytes(), limit as i64);
@@ -157,7 +158,7 @@ impl ReadRows for Snapshot<'_, '_> {
 
     fn units_without_pages(&mut self) -> Result<Vec<UnitId>, Fail> {
         let sql = format!(
-            "SELECT unit FROM {} u WHERE token IS NULL AND NOT EXISTS \
+            "SELECT unit FROM {} u WHERE NOT staged AND NOT EXISTS \
              (SELECT 1 FROM {} p WHERE p.unit_no = u.unit_no) ORDER BY unit",
             self.tables.unit, self.tables.page
         );
@@ -166,7 +167,7 @@ impl ReadRows for Snapshot<'_, '_> {
 
     fn newest_units(&mut self, skip: usize, limit: usize) -> Result<Vec<(UnitId, String)>, Fail> {
         let sql = format!(
-            "SELECT unit, newest FROM {} WHERE token IS NULL AND newest IS NOT NULL \
+            "SELECT unit, newest FROM {} WHERE NOT staged AND newest IS NOT NULL \
              ORDER BY newest DESC LIMIT $1 OFFSET $2",
             self.tables.unit
         );
@@ -179,14 +180,14 @@ impl ReadRows for Snapshot<'_, '_> {
     }
 
     fn count_units(&mut self) -> Result<u64, Fail> {
-        let sql = format!("SELECT count(*) FROM {} WHERE token IS NULL", self.tables.unit);
+        let sql = format!("SELECT count(*) FROM {} WHERE NOT staged", self.tables.unit);
         let units: i64 = self.tx.query_typed_one(&sql, &[])?.try_get(0)?;
         Ok(units as u64)
     }
 
     fn unit_at(&mut self, offset: u64) -> Result<Option<UnitId>, Fail> {
         let sql = format!(
-            "SELECT unit FROM {} WHERE token IS NULL ORDER BY unit LIMIT 1 OFFSET $1",
+            "SELECT unit FROM {} WHERE NOT staged ORDER BY unit LIMIT 1 OFFSET $1",
             self.tables.unit
         );
         let values: [Value<'_>; 1] = [(&(offset as i64), Type::INT8)];
@@ -257,25 +258,35 @@ impl ReadRows for Snapshot<'_, '_> {
         each: EachNumbered<'_, Self>,
     ) -> Result<(), Ended<Fail>> {
         let unit: Vec<String> = UNIT.split(", ").map(|column| format!("u.{column}")).collect();
+        // The pages come first, whatever the server believes of tables that were never analysed.
         let sql = format!(
-            "SELECT {unit}, page_no, first_key, raw_len, p.digest, \
-             CASE WHEN octet_length(data) <= {INLINE_BYTES_MAX} THEN data END \
-             FROM {page} p JOIN {units} u ON u.unit_no = p.unit_no AND u.token IS NULL \
-             WHERE page_no >= $1 AND page_no < $2 ORDER BY page_no LIMIT {PAGES_AT_ONCE}",
+            "SELECT p.page_no, p.first_key, p.raw_len, p.digest, \
+             CASE WHEN octet_length(p.data) <= {INLINE_BYTES_MAX} THEN p.data END, {unit} \
+             FROM (SELECT * FROM {page} WHERE page_no >= $1 ORDER BY page_no \
+             LIMIT {PAGES_AT_ONCE}) p LEFT JOIN {units} u ON u.unit_no = p.unit_no \
+             AND NOT u.staged ORDER BY p.page_no",
             unit = unit.join(", "),
             page = self.tables.page,
             units = self.tables.unit
         );
         loop {
-            let values: [Value<'_>; 2] = [(&from, Type::INT8), (&to, Type::INT8)];
-            let read = |row: &Row| Ok((columns::unit(row, 0)?, columns::page(row, 8)?));
-            let pages = self.list(&sql, &values, read).map_err(Ended::Engine)?;
-            self.expect(pages.iter().map(|(unit, _)| unit.unit_no));
+            let read = |row: &Row| {
+                let is_staged = row.try_get::<_, Option<i64>>(5)?.is_none();
+                let unit = if is_staged { None } else { Some(columns::unit(row, 5)?) };
+                Ok((columns::page(row, 0)?, unit))
+            };
+            let pages = self.list(&sql, &[(&from, Type::INT8)], read).map_err(Ended::Engine)?;
+            self.expect(pages.iter().filter_map(|(_, unit)| Some(unit.as_ref()?.unit_no)));
             let is_end = pages.len() < PAGES_AT_ONCE as usize;
-            for (unit, page) in pages {
-                let page = self.whole(page).map_err(Ended::Engine)?;
-                from = page.page_no + 1;
-                each(self, &unit, &page)?;
+            for (page, unit) in pages {
+                from = page.0.page_no + 1;
+                if page.0.page_no >= to {
+                    return Ok(());
+                }
+                if let Some(unit) = unit {
+                    let page = self.whole(page).map_err(Ended::Engine)?;
+                    each(self, &unit, &page)?;
+                }
             }
             if is_end {
                 return Ok(());

@@ -59,7 +59,7 @@ impl<'w, 't> Work<'w, 't> {
     ) -> Result<Self, Fail> {
         let sql = format!(
             "SELECT {UNIT}, token, active FROM {} WHERE unit = ANY($1) \
-             ORDER BY unit, token IS NOT NULL FOR UPDATE",
+             ORDER BY unit, staged FOR UPDATE",
             tables.unit
         );
         let names: Vec<&[u8]> = units.iter().map(|unit| unit.as_str().as_bytes()).collect();
