@@ -26,19 +26,15 @@ pub(super) struct Ahead {
 }
 
 /// What became of a look at a unit's rows.
+#[derive(Default)]
 enum Looked<T> {
     /// Nobody looked.
+    #[default]
     Not,
     /// These are all.
     Whole(Vec<T>),
     /// There are more, or larger ones.
     Large,
-}
-
-impl<T> Default for Looked<T> {
-    fn default() -> Self {
-        Self::Not
-    }
 }
 
 impl<T> Looked<T> {
