@@ -25,8 +25,8 @@ trap '' INT TERM HUP
 "$1" -D "$3/data" >"$3/postgres.log" 2>&1 & server=$!
 "$2" "$3/pgbouncer.ini" >"$3/pgbouncer.log" 2>&1 & pooler=$!
 read -r _
-kill -TERM "$pooler"
-kill -INT "$server"
+kill -TERM "$pooler" 2>/dev/null
+kill -INT "$server" 2>/dev/null
 wait
 rm -rf -- "$3"
 "#;
