@@ -154,6 +154,11 @@ impl Cluster {
         config.connect(NoTls).expect("reach the cluster")
     }
 
+    /// Returns the URL of the superuser, with the password.
+    pub fn url(&self) -> String {
+        format!("postgresql://postgres:secret@127.0.0.1:{}/postgres", self.port)
+    }
+
     /// Returns the folder of the socket, which is also a place for files.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -51,14 +51,18 @@ impl Database {
 
     /// Makes a database under options of `CREATE DATABASE`, such as a collation.
     pub fn create_with(options: &str) -> Option<Self> {
+        Some(Self::create_on(server()?, options))
+    }
+
+    /// Makes a database on a server of the test's own, named by the URL of a superuser.
+    pub fn create_on(server: String, options: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let server = server()?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("restow_test_{}_{number}", std::process::id());
         let mut client = Client::connect(&server, NoTls).expect("reach the test server");
         client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).unwrap();
         client.batch_execute(&format!("CREATE DATABASE {name} {options}")).unwrap();
-        Some(Self { server, name })
+        Self { server, name }
     }
 
     /// Returns the database's name.

@@ -17,7 +17,7 @@ const PAGE: u64 = 4096;
 
 #[test]
 fn a_wal_of_any_length() {
-    let pair = Pair { home: false, large: false };
+    let pair = Pair { home: false, large: false, served: false };
     let living = tempfile::tempdir().unwrap();
     let file = living.path().join("agent.db");
     fs::copy(pair.source(Age::Before), &file).unwrap();
@@ -56,7 +56,7 @@ fn a_wal_of_any_length() {
 
 #[test]
 fn half_a_transaction_in_a_target_is_taken_back() {
-    let pair = Pair { home: true, large: false };
+    let pair = Pair { home: true, large: false, served: false };
     let cli = Cli::new(env!("CARGO_BIN_EXE_restow"));
     fs::copy(pair.source(Age::Before), cli.path("a.restow")).unwrap();
     let official = pair.official(Age::Before);

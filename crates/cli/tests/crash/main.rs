@@ -8,7 +8,10 @@ mod beside;
 mod kill;
 mod origin;
 mod points;
+mod served;
+mod server;
 mod stores;
+mod target;
 mod together;
 mod world;
 

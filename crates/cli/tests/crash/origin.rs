@@ -1,5 +1,6 @@
 //! The sources that are copied: small threads, or one thread that outgrows a batch; in either
-//! layout; as they were, and as they are after the application went on.
+//! layout; as they were, and as they are after the application went on. The target is another
+//! file, or a database on a server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ pub(crate) struct Pair {
     pub(crate) home: bool,
     /// One unit that no batch holds, so that it is staged.
     pub(crate) large: bool,
+    /// The target lies on a server.
+    pub(crate) served: bool,
 }
 
 /// When the source is looked at.
@@ -32,16 +35,32 @@ const LARGER_BYTES: u64 = 5_400_000;
 const SEED: u64 = 11;
 
 impl Pair {
-    pub(crate) const ALL: [Pair; 4] = [
-        Pair { home: false, large: false },
-        Pair { home: true, large: false },
-        Pair { home: false, large: true },
-        Pair { home: true, large: true },
-    ];
+    /// Copies from file to file.
+    pub(crate) const FILES: [Pair; 4] = Pair::kinds(false);
 
-    /// Returns the layouts of source and target, and their files' names.
+    const fn kinds(served: bool) -> [Pair; 4] {
+        [
+            Pair { home: false, large: false, served },
+            Pair { home: true, large: false, served },
+            Pair { home: false, large: true, served },
+            Pair { home: true, large: true, served },
+        ]
+    }
+
+    /// Returns the copies from a file to a server; none where this run was told to do without.
+    pub(crate) fn served() -> impl Iterator<Item = Pair> {
+        let server = restow_testkit::postgres::server();
+        server.into_iter().flat_map(|_| Pair::kinds(true))
+    }
+
+    /// Returns every copy that this run can try.
+    pub(crate) fn all() -> impl Iterator<Item = Pair> {
+        Pair::FILES.into_iter().chain(Pair::served())
+    }
+
+    /// Returns the layouts of source and target, and the names that their files have or would have.
     pub(crate) fn names(self) -> [(&'static str, &'static str); 2] {
-        let (langgraph, parts) = (("langgraph+sqlite", "agent.db"), ("parts+sqlite", "a.restow"));
+        let (langgraph, parts) = (("langgraph", "agent.db"), ("parts", "a.restow"));
         if self.home { [parts, langgraph] } else { [langgraph, parts] }
     }
 
@@ -72,7 +91,7 @@ fn originals() -> &'static Path {
 
 fn make(folder: &Path, large: bool, age: Age) {
     let path = |home: bool, age: Age| {
-        let pair = Pair { home, large };
+        let pair = Pair { home, large, served: false };
         folder.join(format!("{age:?}-{large}-{}", pair.names()[0].1))
     };
     let official = path(false, age);

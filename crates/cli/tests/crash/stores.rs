@@ -120,3 +120,7 @@ pub(crate) fn folder(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let name = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
     entries.map(|entry| (name(&entry), fs::read(entry.path()).unwrap())).collect()
 }
+
+pub(crate) fn names(folder: &BTreeMap<String, Vec<u8>>) -> Vec<&str> {
+    folder.keys().map(String::as_str).collect()
+}

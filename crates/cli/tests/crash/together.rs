@@ -11,7 +11,7 @@ const HELD: i32 = 11;
 
 #[test]
 fn the_second_is_told_that_the_first_holds_it() {
-    for pair in Pair::ALL {
+    for pair in Pair::all() {
         let world = World::moved_on(pair);
         let [from, to] = world.addresses();
         // Who holds the target's lock keeps the first where it is.
@@ -33,7 +33,7 @@ fn the_second_is_told_that_the_first_holds_it() {
 
 #[test]
 fn of_several_at_once_one_finishes_and_the_others_are_told() {
-    for pair in Pair::ALL {
+    for pair in Pair::all() {
         let world = World::new(pair);
         let [from, to] = world.addresses();
         let all: Vec<_> = (0..4).map(|_| world.cli.spawn(&["copy", &from, &to])).collect();
