@@ -8,6 +8,7 @@ mod beside;
 mod kill;
 mod origin;
 mod points;
+mod race;
 mod served;
 mod server;
 mod stores;

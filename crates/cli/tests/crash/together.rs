@@ -11,7 +11,7 @@ const HELD: i32 = 11;
 
 #[test]
 fn the_second_is_told_that_the_first_holds_it() {
-    for pair in Pair::all() {
+    for pair in Pair::FILES {
         let world = World::moved_on(pair);
         let [from, to] = world.addresses();
         // Who holds the target's lock keeps the first where it is.

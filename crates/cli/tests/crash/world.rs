@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use restow_testkit::cli::{Cli, Outcome};
 use restow_testkit::postgres::Database;
+use rusqlite::Connection;
 
 use crate::origin::{Age, Pair};
 use crate::served::{self, Seen};
@@ -78,6 +79,19 @@ impl World {
 
     fn source(&self) -> PathBuf {
         self.cli.path("source").join(self.pair.names()[0].1)
+    }
+
+    /// Returns the threads of the source.
+    pub(crate) fn units(&self) -> Vec<String> {
+        self.now.contents.keys().cloned().collect()
+    }
+
+    /// Returns the id of a thread's newest checkpoint at the source.
+    pub(crate) fn newest(&self, thread: &str) -> String {
+        let official = Connection::open(self.pair.official(self.age)).unwrap();
+        let sql = "SELECT max(checkpoint_id) FROM checkpoints
+                   WHERE thread_id = ? AND checkpoint_ns = ''";
+        official.query_row(sql, [thread], |row| row.get(0)).unwrap()
     }
 
     /// Returns the database, where the target is one.
