@@ -13,6 +13,7 @@ mod unit;
 use std::sync::{Mutex, PoisonError};
 
 use postgres::Transaction;
+use postgres::error::SqlState;
 use postgres::types::Type;
 use restow_model::{Dialect, UnitId};
 use restow_store::failpoint::{self, Point};
@@ -27,10 +28,13 @@ use super::row::Known;
 use super::schema::expected::VERSION;
 use super::shape::Shape;
 use crate::engine::postgres::Fail;
+use crate::engine::postgres::alone::code;
 
 pub(super) use state::staged;
 
 const OPERATION: &str = "apply operations";
+/// How often a unit is begun again because others wrote it at the same time.
+const ATTEMPTS_MAX: usize = 10;
 /// How many staged copies are remembered from one apply to the next.
 const STAGINGS_MAX: usize = 16;
 
@@ -171,8 +175,19 @@ fn inserted(ops: &UnitOps) -> UnitOutcome {
     UnitOutcome::Applied { generation: None, records }
 }
 
-/// Applies one unit in a transaction of its own.
+/// Applies one unit in a transaction of its own, again where an application wrote the same rows
+/// meanwhile: it takes no locks of restow's.
 fn alone(this: &LangGraphPostgres, ops: &UnitOps) -> UnitOutcome {
+    for _ in 1..ATTEMPTS_MAX {
+        match attempt(this, ops) {
+            UnitOutcome::Failed(error) if code(&error) == Some(&SqlState::UNIQUE_VIOLATION) => {}
+            outcome => return outcome,
+        }
+    }
+    attempt(this, ops)
+}
+
+fn attempt(this: &LangGraphPostgres, ops: &UnitOps) -> UnitOutcome {
     let (mut not, mut is_done) = (None, false);
     let done = this.server.write(OPERATION, |tx| {
         lock(tx, this, [&ops.unit])?;
