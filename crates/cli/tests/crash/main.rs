@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a test that fails shows where it was")]
 #![allow(clippy::disallowed_methods, reason = "a moment to kill at is told by the clock")]
 
+mod abandoned;
 mod beside;
 mod kill;
 mod origin;
