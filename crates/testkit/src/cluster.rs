@@ -132,13 +132,13 @@ impl Cluster {
 
     /// Runs a statement as the superuser, through the socket.
     pub fn admin(&self, sql: &str) {
-        self.connect().batch_execute(sql).expect(sql);
+        self.connect("postgres").batch_execute(sql).expect(sql);
     }
 
     /// Lets the server read its configuration again; whoever connects afterwards meets the new.
     fn reload(&self) {
         let loaded = || -> String {
-            let row = self.connect().query_one("SELECT pg_conf_load_time()::text", &[]);
+            let row = self.connect("postgres").query_one("SELECT pg_conf_load_time()::text", &[]);
             row.expect("ask for a time").get(0)
         };
         let before = loaded();
@@ -148,9 +148,10 @@ impl Cluster {
         }
     }
 
-    fn connect(&self) -> Client {
+    /// Connects as the superuser, through the socket.
+    pub fn connect(&self, database: &str) -> Client {
         let mut config = postgres::Config::new();
-        config.host_path(self.folder.path()).port(self.port).user("postgres").dbname("postgres");
+        config.host_path(self.folder.path()).port(self.port).user("postgres").dbname(database);
         config.connect(NoTls).expect("reach the cluster")
     }
 

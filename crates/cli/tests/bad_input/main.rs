@@ -6,6 +6,7 @@
 mod common;
 mod files;
 mod room;
+mod servers;
 mod sizes;
 mod tables;
 mod targets;
