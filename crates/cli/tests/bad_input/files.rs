@@ -195,7 +195,9 @@ fn addresses_that_lead_nowhere() {
     $ restow copy app/agent.db langgraph+redis:cache
     --- standard error
     restow: open a store: no store of this layout on this engine is known, address \
-        langgraph+redis:cache, known langgraph+sqlite:FILE parts+sqlite:FILE
+        langgraph+redis:cache, known langgraph+sqlite:FILE \
+        langgraph+postgres://USER@HOST/DATABASE parts+sqlite:FILE \
+        parts+postgres://USER@HOST/DATABASE
     --- exit 1
     ");
     assert_snapshot!(to("postgres://host/db"), @r"
