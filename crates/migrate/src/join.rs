@@ -7,7 +7,7 @@ use futures::StreamExt;
 use restow_model::{Key, Record, UnitDigest, UnitId};
 use restow_store::{Expect, Frame, Frames, Op, Result, Selection, Store};
 
-use crate::limits::BATCH_BYTES_MAX;
+use crate::limits::JOIN_BYTES_MAX;
 use crate::look::{CLAIM, fault_of, heft_of};
 
 /// How one record differs at the target.
@@ -163,7 +163,7 @@ impl Join {
         ops.push(op);
         let several = ops.len() > 1;
         let many = self.puts > self.records_max || ops.len() > self.records_max.max(1) * 4;
-        let heavy = self.heft > BATCH_BYTES_MAX || self.weight > self.bytes_max;
+        let heavy = self.heft > JOIN_BYTES_MAX || self.weight > self.bytes_max;
         if several && (many || heavy) {
             self.found.ops = None;
         }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-/// A worker's batch: about so many bytes of records in memory.
-pub(crate) const BATCH_BYTES_MAX: usize = 2 << 20;
+/// A worker's batch: at most about so many bytes of records in memory, whatever a target likes.
+pub(crate) const BATCH_BYTES_MAX: usize = 8 << 20;
+/// A unit that is joined with what a target holds: so many bytes of changes are kept.
+pub(crate) const JOIN_BYTES_MAX: usize = 2 << 20;
 /// A worker's batch: so many units.
 pub(crate) const BATCH_UNITS_MAX: usize = 256;
 /// Shares of the source for each worker, so that none waits long for the last one.

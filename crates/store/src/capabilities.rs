@@ -27,6 +27,8 @@ impl StoreInfo {
 pub struct Capabilities {
     /// How many bytes of records one unit may put in one apply; more goes through staging.
     pub apply_bytes_max: usize,
+    /// About how many bytes of records are best applied at once, of one unit or of several.
+    pub batch_bytes: usize,
     /// How many records one unit may put in one apply; more goes through staging.
     pub apply_records_max: usize,
     /// Whether units can be staged and promoted.
@@ -47,6 +49,7 @@ impl Default for Capabilities {
     fn default() -> Self {
         Self {
             apply_bytes_max: 32 << 20,
+            batch_bytes: 2 << 20,
             apply_records_max: 100_000,
             staging: true,
             snapshot_reads: true,

@@ -15,7 +15,7 @@ use restow_store::{Cursor, Error, ErrorKind, Frame, Frames, Guard, Result, Selec
 
 use super::current::{Current, Mode, Staging, Whole};
 use super::shared::Shared;
-use crate::limits::{BATCH_BYTES_MAX, BATCH_UNITS_MAX, REREADS_MAX};
+use crate::limits::{BATCH_UNITS_MAX, REREADS_MAX};
 use crate::look::{CLAIM, bytes_of};
 
 const OPERATION: &str = "copy units";
@@ -173,13 +173,13 @@ impl Lane {
     /// Writes what has become too heavy to hold.
     async fn relieve(&mut self) -> Result<()> {
         let Some(current) = &self.current else { return Ok(()) };
-        if self.heft + current.heft >= BATCH_BYTES_MAX && !self.batch.is_empty() {
+        if self.heft + current.heft >= self.shared.batch_bytes() && !self.batch.is_empty() {
             self.flush(false).await?;
         }
         let Some(current) = &mut self.current else { return Ok(()) };
         let capabilities = &self.shared.target.info().capabilities;
         let heavy = current.weight > capabilities.apply_bytes_max
-            || (capabilities.staging && current.heft >= BATCH_BYTES_MAX);
+            || (capabilities.staging && current.heft >= self.shared.batch_bytes());
         match &current.mode {
             Mode::Gather => {
                 let many = current.records.len() > capabilities.apply_records_max;
@@ -238,7 +238,7 @@ impl Lane {
                 let whole = current.into_whole();
                 self.heft += whole.heft;
                 self.batch.push(whole);
-                if self.batch.len() >= BATCH_UNITS_MAX || self.heft >= BATCH_BYTES_MAX {
+                if self.batch.len() >= BATCH_UNITS_MAX || self.heft >= self.shared.batch_bytes() {
                     self.flush(false).await?;
                 }
                 Ok(())

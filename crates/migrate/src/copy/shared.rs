@@ -10,6 +10,7 @@ use restow_store::{Clock, Segment, Store};
 
 use super::current::Written;
 use super::{CopyOptions, Units};
+use crate::limits::BATCH_BYTES_MAX;
 use crate::{Progress, Stop};
 
 pub(super) struct Shared {
@@ -136,6 +137,11 @@ impl Shared {
     /// Notes that damage at the source may hide whole units.
     pub(super) fn go_blind(&self) {
         self.blind.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns about how many bytes of records a worker gathers before it writes them.
+    pub(super) fn batch_bytes(&self) -> usize {
+        self.target.info().capabilities.batch_bytes.min(BATCH_BYTES_MAX)
     }
 
     pub(super) fn is_blind(&self) -> bool {

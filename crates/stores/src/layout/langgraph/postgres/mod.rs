@@ -124,6 +124,9 @@ impl LangGraphPostgres {
             application: Some("LangGraph"),
             capabilities: Capabilities {
                 apply_bytes_max: 32 << 20,
+                // A COPY that is closed more often is slower, and one that is not makes the
+                // server's memory grow (PostgreSQL 15).
+                batch_bytes: 4 << 20,
                 names_values: true,
                 parallel_applies: true,
                 ..Capabilities::default()

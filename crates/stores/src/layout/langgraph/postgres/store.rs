@@ -121,6 +121,7 @@ const UNITS_AT_ONCE: usize = 256;
 ///
 /// Of the payloads nobody asks for any, and they would be unpacked for it.
 fn analyze(tx: &mut Transaction<'_>, place: &Place) -> Result<(), Fail> {
+    tx.batch_execute("SET LOCAL default_statistics_target = 10")?;
     let keys = "thread_id, checkpoint_ns, checkpoint_id";
     tx.batch_execute(&format!("ANALYZE {} ({keys})", place.checkpoints))?;
     let blobs = "thread_id, checkpoint_ns, channel, version, type";

@@ -11,6 +11,9 @@ use super::Reader;
 use super::keys::RowKey;
 use crate::engine::postgres::Fail;
 
+/// Blobs up to this size are loaded with their page, larger ones when their checkpoint's turn comes.
+const SMALL_BYTES_MAX: usize = 32 << 10;
+
 /// A blob row's key: thread, namespace, channel, version.
 pub(in super::super) type BlobKey = (UnitId, Box<str>, Box<str>, Box<str>);
 
@@ -25,7 +28,8 @@ enum Held {
 
 /// The blob rows that a page of checkpoints names.
 ///
-/// Invariant: what is loaded belongs to the page, or to the last record of the one before it.
+/// Invariant: what is held belongs to the page, or to the last record before it; of large blobs
+/// only those are loaded that the records at hand name.
 #[derive(Debug, Default)]
 pub(super) struct Blobs {
     held: HashMap<BlobKey, Held>,
@@ -40,13 +44,15 @@ fn keys<'o>(key: &'o RowKey, opened: &'o Opened) -> impl Iterator<Item = BlobKey
 }
 
 impl Blobs {
-    /// Learns the sizes of the blob rows that checkpoints name.
+    /// Learns of the blob rows that checkpoints name: of large ones the size alone.
     pub(super) fn learn<'o>(
         &mut self,
         reader: &mut Reader<'_, '_>,
         named: impl Iterator<Item = (&'o RowKey, &'o Opened)>,
     ) -> Result<(), Fail> {
-        self.held.retain(|_, held| matches!(held, Held::Loaded(_)));
+        let last = std::mem::take(&mut self.last);
+        self.held.retain(|key, _| last.contains(key));
+        self.last = last;
         let mut wanted: Vec<BlobKey> = Vec::new();
         for key in named.flat_map(|(key, opened)| keys(key, opened)) {
             if !self.held.contains_key(&key) {
@@ -55,14 +61,30 @@ impl Blobs {
         }
         wanted.sort_unstable();
         wanted.dedup();
-        let select = "k.n, octet_length(r.blob)";
+        let select = format!(
+            "k.n, octet_length(r.blob), r.type, \
+             CASE WHEN octet_length(r.blob) <= {SMALL_BYTES_MAX} THEN r.blob END"
+        );
         let table = &reader.place.blobs;
-        each(reader, table, &wanted, select, &mut |key, row| {
+        each(reader, table, &wanted, &select, &mut |key, row| {
             let bytes: Option<i32> = row.try_get(1)?;
-            let bytes = bytes.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-            self.held.insert(key.clone(), Held::Sized(bytes));
+            let held = match bytes.and_then(|n| usize::try_from(n).ok()) {
+                Some(bytes) if bytes > SMALL_BYTES_MAX => Held::Sized(bytes),
+                _ => Held::Loaded(stored(row, 2)?),
+            };
+            self.held.insert(key.clone(), held);
             Ok(())
         })
+    }
+
+    /// Returns how many bytes a checkpoint's blobs have.
+    pub(super) fn weight(&self, key: &RowKey, opened: &Opened) -> usize {
+        let weights = keys(key, opened).map(|key| match self.held.get(&key) {
+            Some(Held::Sized(bytes)) => *bytes,
+            Some(Held::Loaded(blob)) => blob.bytes().map_or(0, Bytes::len),
+            None => 0,
+        });
+        weights.sum()
     }
 
     /// Returns how many bytes of a checkpoint's blobs are not loaded yet.
@@ -105,17 +127,17 @@ impl Blobs {
         }
     }
 
-    /// Forgets what was loaded, but for what the last checkpoint named: the next one shares most
-    /// of it. Sizes stay until the next page is learned.
+    /// Forgets large blobs, but for what the last checkpoint named: the next one shares most of it.
     pub(super) fn keep(&mut self, last: &RowKey) {
-        let keep = std::mem::take(&mut self.last);
-        let is_same = |key: &BlobKey| key.0 == last.unit && *key.1 == *last.namespace;
+        let keep = &self.last;
+        let is_kept =
+            |key: &BlobKey| key.0 == last.unit && *key.1 == *last.namespace && keep.contains(key);
         for (key, held) in &mut self.held {
-            if let Held::Loaded(blob) = held
-                && !(is_same(key) && keep.contains(key))
-            {
+            let Held::Loaded(blob) = held else { continue };
+            let bytes = blob.bytes().map_or(0, Bytes::len);
+            if bytes > SMALL_BYTES_MAX && !is_kept(key) {
                 // A later checkpoint of the page may name it again.
-                *held = Held::Sized(blob.bytes().map_or(0, Bytes::len));
+                *held = Held::Sized(bytes);
             }
         }
     }

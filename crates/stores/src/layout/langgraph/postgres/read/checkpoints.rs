@@ -1,6 +1,6 @@
 //! Rows of `checkpoints` as records, with the blobs that they share.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use postgres::types::Type;
@@ -80,7 +80,10 @@ impl Checkpoints {
         if self.rows.is_empty() {
             self.fetch(reader, limit)?;
         }
-        Ok(self.rows.front().map_or(0, |row| row.key.bytes + self.lacking(row)))
+        Ok(self.rows.front().map_or(0, |row| {
+            let opened = row.opened.as_ref();
+            row.key.bytes + opened.map_or(0, |opened| self.blobs.weight(&row.key, opened))
+        }))
     }
 
     /// Loads and takes the next record.
@@ -149,49 +152,25 @@ impl Checkpoints {
     }
 }
 
-/// Fetches rows by key, in the order of the keys.
+/// Reads rows, in the order of their keys.
 fn rows(reader: &mut Reader<'_, '_>, keys: Vec<RowKey>) -> Result<Vec<Row>, Fail> {
-    let (adjustment, join) = match reader.shape.has_side {
-        true => (
-            "a.row_digest, a.bytes",
-            format!(
-                "LEFT JOIN {} a ON (a.thread_id, a.checkpoint_ns, a.checkpoint_id) = (k.t, k.s, k.c)",
-                reader.place.adjustment
-            ),
-        ),
-        false => ("NULL::bytea, NULL::bytea", String::new()),
-    };
-    let sql = format!(
-        "SELECT k.n, r.parent_checkpoint_id, r.type, r.checkpoint::text, r.metadata::text, \
-         {adjustment} FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY \
-         k (t, s, c, n) JOIN {} r ON (r.thread_id, r.checkpoint_ns, r.checkpoint_id) = \
-         (k.t, k.s, k.c) {join} ORDER BY k.n",
-        reader.place.checkpoints
-    );
-    let threads: Vec<&str> = keys.iter().map(|k| k.unit.as_str()).collect();
-    let namespaces: Vec<&str> = keys.iter().map(|k| &*k.namespace).collect();
-    let ids: Vec<&str> = keys.iter().map(|k| &*k.checkpoint).collect();
-    let parameters = [
-        (&threads as _, Type::TEXT_ARRAY),
-        (&namespaces as _, Type::TEXT_ARRAY),
-        (&ids as _, Type::TEXT_ARRAY),
-    ];
-    let found = reader.tx.query_typed(&sql, &parameters)?;
-    let mut rows = Vec::with_capacity(found.len());
+    let mut adjustments = adjustments(reader, &keys)?;
+    let mut rows = Vec::with_capacity(keys.len());
     let mut wants = Vec::new();
-    let mut keys = keys.into_iter().enumerate();
-    for cells in found {
-        let number: i64 = cells.try_get(0)?;
-        let Some((_, key)) = keys.by_ref().find(|(n, _)| *n as i64 + 1 == number) else { break };
-        let adjustment: (Option<&[u8]>, Option<&[u8]>) = (cells.try_get(5)?, cells.try_get(6)?);
+    for (n, mut key) in keys.into_iter().enumerate() {
+        let (cells, first) = match key.row.take() {
+            Some(row) => (row, Table::Checkpoints.first_cell()),
+            None => (large(reader, &key)?, 0),
+        };
+        let adjustment = adjustments.remove(&n);
         let opened = Opened::open(&CheckpointCells {
             namespace: &key.namespace,
             id: &key.checkpoint,
-            parent: cells.try_get(1)?,
-            tag: cells.try_get(2)?,
-            checkpoint: cells.try_get(3)?,
-            metadata: cells.try_get(4)?,
-            adjustment: adjustment.0.zip(adjustment.1),
+            parent: cells.try_get(first)?,
+            tag: cells.try_get(first + 1)?,
+            checkpoint: cells.try_get(first + 2)?,
+            metadata: cells.try_get(first + 3)?,
+            adjustment: adjustment.as_ref().map(|(digest, bytes)| (&digest[..], &bytes[..])),
         });
         if let Some(parent) = opened.as_ref().ok().and_then(Opened::sends_parent) {
             wants.push((rows.len(), key.unit.as_str().to_owned(), parent.to_owned()));
@@ -202,6 +181,54 @@ fn rows(reader: &mut Reader<'_, '_>, keys: Vec<RowKey>) -> Result<Vec<Row>, Fail
         pending_sends(reader, &mut rows, &wants)?;
     }
     Ok(rows)
+}
+
+/// Fetches a row that is too large to come with its key.
+fn large(reader: &mut Reader<'_, '_>, key: &RowKey) -> Result<postgres::Row, Fail> {
+    let sql = format!(
+        "SELECT parent_checkpoint_id, type, checkpoint::text, metadata::text FROM {} \
+         WHERE (thread_id, checkpoint_ns, checkpoint_id) = ($1, $2, $3)",
+        reader.place.checkpoints
+    );
+    let thread = key.unit.as_str();
+    let parameters = [
+        (&thread as _, Type::TEXT),
+        (&key.namespace as _, Type::TEXT),
+        (&key.checkpoint as _, Type::TEXT),
+    ];
+    Ok(reader.tx.query_typed_one(&sql, &parameters)?)
+}
+
+/// Fetches what rows had to be given differently, by the place of their key.
+fn adjustments(
+    reader: &mut Reader<'_, '_>,
+    keys: &[RowKey],
+) -> Result<HashMap<usize, (Vec<u8>, Vec<u8>)>, Fail> {
+    if !reader.beside()?.has_adjustments {
+        return Ok(HashMap::new());
+    }
+    let sql = format!(
+        "SELECT k.n, a.row_digest, a.bytes FROM unnest($1::text[], $2::text[], $3::text[]) \
+         WITH ORDINALITY k (t, s, c, n) JOIN {} a \
+         ON (a.thread_id, a.checkpoint_ns, a.checkpoint_id) = (k.t, k.s, k.c)",
+        reader.place.adjustment
+    );
+    let threads: Vec<&str> = keys.iter().map(|k| k.unit.as_str()).collect();
+    let namespaces: Vec<&str> = keys.iter().map(|k| &*k.namespace).collect();
+    let ids: Vec<&str> = keys.iter().map(|k| &*k.checkpoint).collect();
+    let parameters = [
+        (&threads as _, Type::TEXT_ARRAY),
+        (&namespaces as _, Type::TEXT_ARRAY),
+        (&ids as _, Type::TEXT_ARRAY),
+    ];
+    let mut found = HashMap::new();
+    for row in reader.tx.query_typed(&sql, &parameters)? {
+        let number: i64 = row.try_get(0)?;
+        if let Ok(n) = usize::try_from(number - 1) {
+            found.insert(n, (row.try_get(1)?, row.try_get(2)?));
+        }
+    }
+    Ok(found)
 }
 
 /// Fetches the sends of parents, as `SELECT_PENDING_SENDS_SQL` does: whatever the namespace.

@@ -10,8 +10,11 @@ use super::super::super::record::{CHECKPOINT, WRITE, checkpoint_key, write_key};
 use super::Reader;
 use crate::engine::postgres::Fail;
 
-/// How many keys a cursor gives at once.
+/// How many keys a cursor gives at once, at most and at first.
 const KEYS_MAX: usize = 1000;
+const KEYS_FIRST: usize = 64;
+/// Rows up to this size come with their keys.
+const SMALL_BYTES_MAX: usize = 32 << 10;
 
 /// The two tables whose rows are the application's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,10 +48,30 @@ impl Table {
             Self::Writes => "octet_length(r.blob)",
         }
     }
+
+    /// What a small row holds beside its key; of a large one only what is small.
+    fn cells(self, has_path: bool) -> String {
+        let small = format!("CASE WHEN {} <= {SMALL_BYTES_MAX} THEN", self.size());
+        match self {
+            Self::Checkpoints => format!(
+                "r.parent_checkpoint_id, r.type, {small} r.checkpoint::text END, \
+                 {small} r.metadata::text END"
+            ),
+            Self::Writes => {
+                let path = if has_path { "r.task_path" } else { "''" };
+                format!("r.channel, r.type, {path}, {small} r.blob END")
+            }
+        }
+    }
+
+    /// The place of the first cell behind the key, its size and its block.
+    pub(super) fn first_cell(self) -> usize {
+        self.columns().len() + 3
+    }
 }
 
 /// The key of a row, and about how large the row is.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct RowKey {
     pub(super) unit: UnitId,
     pub(super) namespace: String,
@@ -60,6 +83,8 @@ pub(super) struct RowKey {
     /// The block in which the row lies.
     pub(super) block: i64,
     pub(super) key: Key,
+    /// The row with its cells, where it is small.
+    pub(super) row: Option<postgres::Row>,
 }
 
 /// Which rows to walk, and in which order.
@@ -86,6 +111,8 @@ pub(super) struct Keys {
     ahead: VecDeque<RowKey>,
     range: KeyRange,
     is_spent: bool,
+    /// How many keys to ask for next.
+    fetch: usize,
     /// Whether it walks one unit alone, behind whose end nothing follows.
     is_single: bool,
 }
@@ -107,11 +134,12 @@ impl Keys {
             ahead: VecDeque::new(),
             range: KeyRange::default(),
             is_spent: false,
+            fetch: KEYS_FIRST,
             is_single: matches!(walk, Walk::Units { units: [_], .. }),
         };
         let columns = table.columns();
         let select = format!("r.thread_id, r.{}, {}", columns.join(", r."), table.size());
-        let block = "(r.ctid::text::point)[0]::bigint";
+        let cells = table.cells(reader.shape.has_path);
         let (sql, parameters): (String, Vec<Parameter>) = match walk {
             Walk::Units { units, keys: range, is_descending } => {
                 let Some(condition) = condition(table, range) else {
@@ -128,9 +156,11 @@ impl Keys {
                 let ids = units.iter().map(|u| u.as_str().to_owned()).collect();
                 let mut parameters = vec![Parameter::Texts(ids)];
                 parameters.extend(condition.parameters);
+                // Rows are sorted as they are stored, and unpacked one by one behind that.
                 let sql = format!(
-                    "SELECT {select}, 0::bigint FROM unnest($1::text[]) WITH ORDINALITY u (id, n) \
-                     JOIN {rows} r ON r.thread_id = u.id{} ORDER BY u.n, {}",
+                    "SELECT {select}, 0::bigint, {cells} FROM (SELECT r.* FROM \
+                     unnest($1::text[]) WITH ORDINALITY u (id, n) JOIN {rows} r \
+                     ON r.thread_id = u.id{} ORDER BY u.n, {} OFFSET 0) r",
                     condition.sql,
                     order.join(", ")
                 );
@@ -138,7 +168,8 @@ impl Keys {
             }
             Walk::Blocks(from, to) => {
                 let mut sql = format!(
-                    "SELECT {select}, {block} FROM {rows} r WHERE r.ctid >= '({from},0)'::tid"
+                    "SELECT {select}, (r.ctid::text::point)[0]::bigint, {cells} FROM {rows} r \
+                     WHERE r.ctid >= '({from},0)'::tid"
                 );
                 if let Some(to) = to {
                     sql.push_str(&format!(" AND r.ctid < '({to},0)'::tid"));
@@ -177,18 +208,22 @@ impl Keys {
     /// Returns the next key, and leaves it there.
     pub(super) fn peek(&mut self, reader: &mut Reader<'_, '_>) -> Result<Option<&RowKey>, Fail> {
         while self.ahead.is_empty() && !self.is_spent {
-            let rows =
-                reader.tx.query_typed(&format!("FETCH {KEYS_MAX} FROM {}", self.name), &[])?;
-            if rows.len() < KEYS_MAX {
+            let fetch = format!("FETCH {} FROM {}", self.fetch, self.name);
+            let rows = reader.tx.query_typed(&fetch, &[])?;
+            if rows.len() < self.fetch {
                 reader.tx.execute_typed(&format!("CLOSE {}", self.name), &[])?;
                 self.is_spent = true;
             }
+            let (count, mut bytes) = (rows.len(), 0);
             for row in rows {
-                let key = self.row_key(&row)?;
+                let key = self.row_key(row)?;
+                bytes += key.bytes.min(SMALL_BYTES_MAX);
                 if self.range.contains(&key.key) {
                     self.ahead.push_back(key);
                 }
             }
+            let average = (bytes / count.max(1)).max(1);
+            self.fetch = (super::PAGE_BYTES_MAX / average).clamp(KEYS_FIRST / 2, KEYS_MAX);
         }
         Ok(self.ahead.front())
     }
@@ -213,7 +248,7 @@ impl Keys {
         Ok(page)
     }
 
-    fn row_key(&self, row: &postgres::Row) -> Result<RowKey, postgres::Error> {
+    fn row_key(&self, row: postgres::Row) -> Result<RowKey, postgres::Error> {
         let (namespace, checkpoint): (String, String) = (row.try_get(1)?, row.try_get(2)?);
         let (task, index, rest) = match self.table {
             Table::Checkpoints => (String::new(), 0, 3),
@@ -224,15 +259,23 @@ impl Keys {
             Table::Writes => write_key(&namespace, &checkpoint, &task, i64::from(index)),
         };
         let bytes: Option<i32> = row.try_get(rest)?;
+        let bytes = bytes.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+        let unit: &str = row.try_get(0)?;
+        // Most rows are of the unit of the row before.
+        let unit = match self.ahead.back().filter(|last| last.unit.as_str() == unit) {
+            Some(last) => last.unit.clone(),
+            None => UnitId::new(unit),
+        };
         Ok(RowKey {
-            unit: UnitId::new(row.try_get::<_, &str>(0)?),
+            unit,
             namespace,
             checkpoint,
             task,
             index,
-            bytes: bytes.and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
+            bytes,
             block: row.try_get(rest + 1)?,
             key,
+            row: (bytes <= SMALL_BYTES_MAX).then_some(row),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Reading rows as records, in one transaction that sees one moment.
 //!
-//! Keys come first, through a server-side cursor in the order that is wanted; rows, residues and
-//! blobs follow by key, a page at a time. So a unit of any size is read in bounded memory, and in
+//! Keys come through a server-side cursor in the order that is wanted, with the rows that are small;
+//! large rows, residues and blobs follow by key, a page at a time. So a unit of any size is read in bounded memory, and in
 //! the order of bytes under any collation of the database.
 
 mod blobs;
@@ -25,7 +25,7 @@ use super::tables::{Place, Tables};
 /// How many bytes of rows are fetched at once, or one row where it is larger.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 /// How many rows are fetched at once.
-const PAGE_ROWS_MAX: usize = 512;
+const PAGE_ROWS_MAX: usize = 128;
 
 /// Reads one place of a database.
 pub(super) struct Reader<'t, 'c> {
@@ -33,4 +33,12 @@ pub(super) struct Reader<'t, 'c> {
     pub(super) tables: &'t Tables,
     pub(super) place: &'t Place,
     pub(super) shape: Shape,
+    beside: Option<Beside>,
+}
+
+/// What is kept beside the application's rows, if anything.
+#[derive(Clone, Copy, Debug)]
+struct Beside {
+    has_adjustments: bool,
+    has_residues: bool,
 }

@@ -21,7 +21,7 @@ pub(super) fn add_residue<L>(
     unit: impl Fn(&L) -> UnitId,
     record: impl Fn(&mut L) -> Option<&mut Record>,
 ) -> Result<(), Fail> {
-    if !reader.shape.has_side || loaded.is_empty() {
+    if loaded.is_empty() || !reader.beside()?.has_residues {
         return Ok(());
     }
     let (mut threads, mut keys, mut places) = (Vec::new(), Vec::new(), Vec::new());

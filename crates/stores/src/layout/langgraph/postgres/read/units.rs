@@ -9,7 +9,7 @@ use super::checkpoints::{Checkpoints, Loaded};
 use super::keys::{RowKey, Table, Walk};
 use super::side::UnitRecords;
 use super::writes::Writes;
-use super::{Place, Reader, Shape, Tables, Transaction};
+use super::{Beside, Place, Reader, Shape, Tables, Transaction};
 use crate::engine::postgres::Fail;
 
 /// What a row turned out to be.
@@ -47,7 +47,25 @@ impl<'t, 'c> Reader<'t, 'c> {
         place: &'t Place,
         shape: Shape,
     ) -> Self {
-        Self { tx, tables, place, shape }
+        Self { tx, tables, place, shape, beside: None }
+    }
+
+    /// Looks once whether anything is kept beside the rows; mostly nothing is.
+    pub(super) fn beside(&mut self) -> Result<Beside, Fail> {
+        if let Some(beside) = self.beside {
+            return Ok(beside);
+        }
+        let mut beside = Beside { has_adjustments: false, has_residues: false };
+        if self.shape.has_side {
+            let sql = format!(
+                "SELECT EXISTS (SELECT 1 FROM {}), EXISTS (SELECT 1 FROM {})",
+                self.place.adjustment, self.place.residue
+            );
+            let row = self.tx.query_typed_one(&sql, &[])?;
+            (beside.has_adjustments, beside.has_residues) = (row.try_get(0)?, row.try_get(1)?);
+        }
+        self.beside = Some(beside);
+        Ok(beside)
     }
 
     fn is_active(&self) -> bool {

@@ -60,49 +60,44 @@ impl Writes {
     }
 }
 
-/// Fetches rows by key, in the order of the keys.
+/// Reads rows, in the order of their keys.
 fn rows(reader: &mut Reader<'_, '_>, keys: Vec<RowKey>) -> Result<Vec<Loaded>, Fail> {
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let path = if reader.shape.has_path { "r.task_path" } else { "''" };
-    let sql = format!(
-        "SELECT k.n, r.channel, r.type, {path}, r.blob FROM unnest($1::text[], $2::text[], \
-         $3::text[], $4::text[], $5::int4[]) WITH ORDINALITY k (t, s, c, j, i, n) JOIN {} r \
-         ON (r.thread_id, r.checkpoint_ns, r.checkpoint_id, r.task_id, r.idx) = \
-         (k.t, k.s, k.c, k.j, k.i) ORDER BY k.n",
-        reader.place.writes
-    );
-    let threads: Vec<&str> = keys.iter().map(|k| k.unit.as_str()).collect();
-    let namespaces: Vec<&str> = keys.iter().map(|k| &*k.namespace).collect();
-    let ids: Vec<&str> = keys.iter().map(|k| &*k.checkpoint).collect();
-    let tasks: Vec<&str> = keys.iter().map(|k| &*k.task).collect();
-    let indexes: Vec<i32> = keys.iter().map(|k| k.index).collect();
-    let parameters = [
-        (&threads as _, Type::TEXT_ARRAY),
-        (&namespaces as _, Type::TEXT_ARRAY),
-        (&ids as _, Type::TEXT_ARRAY),
-        (&tasks as _, Type::TEXT_ARRAY),
-        (&indexes as _, Type::INT4_ARRAY),
-    ];
-    let found = reader.tx.query_typed(&sql, &parameters)?;
-    let mut keys = keys.into_iter().enumerate();
-    let mut loaded = Vec::with_capacity(found.len());
-    for cells in found {
-        let number: i64 = cells.try_get(0)?;
-        let Some((_, key)) = keys.by_ref().find(|(n, _)| *n as i64 + 1 == number) else { break };
-        let bytes: &[u8] = cells.try_get(4)?;
+    let mut loaded = Vec::with_capacity(keys.len());
+    for mut key in keys {
+        let (cells, first) = match key.row.take() {
+            Some(row) => (row, Table::Writes.first_cell()),
+            None => (large(reader, &key)?, 0),
+        };
         let record = write_record(WriteRow {
             namespace: &key.namespace,
             checkpoint: &key.checkpoint,
             task: &key.task,
             index: key.index,
-            channel: cells.try_get(1)?,
-            tag: cells.try_get(2)?,
-            path: cells.try_get(3)?,
-            bytes: blobs::copied(bytes)?,
+            channel: cells.try_get(first)?,
+            tag: cells.try_get(first + 1)?,
+            path: cells.try_get(first + 2)?,
+            bytes: blobs::copied(cells.try_get(first + 3)?)?,
         });
         loaded.push(Loaded { key, found: Ok(record) });
     }
     Ok(loaded)
+}
+
+/// Fetches a row that is too large to come with its key.
+fn large(reader: &mut Reader<'_, '_>, key: &RowKey) -> Result<postgres::Row, Fail> {
+    let path = if reader.shape.has_path { "task_path" } else { "''" };
+    let sql = format!(
+        "SELECT channel, type, {path}, blob FROM {} WHERE \
+         (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) = ($1, $2, $3, $4, $5)",
+        reader.place.writes
+    );
+    let thread = key.unit.as_str();
+    let parameters = [
+        (&thread as _, Type::TEXT),
+        (&key.namespace as _, Type::TEXT),
+        (&key.checkpoint as _, Type::TEXT),
+        (&key.task as _, Type::TEXT),
+        (&key.index as _, Type::INT4),
+    ];
+    Ok(reader.tx.query_typed_one(&sql, &parameters)?)
 }
