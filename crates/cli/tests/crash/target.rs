@@ -1,7 +1,7 @@
 //! Where a copy ends, and how its readers find it: a file in a folder, or a database.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use restow_testkit::cli::Cli;
 use restow_testkit::postgres::Database;
@@ -75,7 +75,7 @@ impl Target {
     }
 }
 
-fn look_at_file(file: &PathBuf, pair: Pair) -> Option<Found> {
+fn look_at_file(file: &Path, pair: Pair) -> Option<Found> {
     let left = folder(file.parent().unwrap());
     // An ordinary connection writes to what it opens, so it is given another copy of it.
     let aside = tempfile::tempdir().unwrap();
