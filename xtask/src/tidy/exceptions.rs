@@ -28,6 +28,18 @@ pub(super) const LIST: &[Exception] = &[
     },
     Exception {
         rule: Rule::Word,
+        path: "crates/cli/tests/crash/server.rs",
+        text: "pg_terminate_backend",
+        why: "PostgreSQL calls its function so",
+    },
+    Exception {
+        rule: Rule::Word,
+        path: "crates/stores/tests/langgraph_postgres.rs",
+        text: "LOCALE_PROVIDER",
+        why: "PostgreSQL calls its option so",
+    },
+    Exception {
+        rule: Rule::Word,
         path: "crates/stores/tests/postgres_connections.rs",
         text: "pg_backend_pid",
         why: "PostgreSQL calls its function so",

@@ -212,6 +212,10 @@ impl Store for MemoryStore {
         Ok(self.change(|state| state.purge(&unit, exactly)))
     }
 
+    async fn optimize(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>> {
         Ok(self.snapshot().registers.get(&name).cloned())
     }

@@ -111,20 +111,24 @@ impl LangGraphQuery for LangGraphPostgres {
 
     async fn units_of_run(&self, run_id: &str) -> Result<Vec<UnitId>> {
         let run_id = run_id.to_owned();
-        self.reading("find the threads of a run", || Ok(Vec::new()), move |reader| {
-            if run_id.contains('\0') {
-                return Ok(Vec::new());
-            }
-            let sql = format!(
-                "SELECT DISTINCT thread_id COLLATE \"C\" AS t FROM {} \
-                 WHERE metadata ->> 'run_id' = $1 AND jsonb_typeof(metadata -> 'run_id') = 'string' \
-                 ORDER BY t",
-                reader.place.checkpoints
-            );
-            let rows = reader.tx.query_typed(&sql, &[(&run_id, Type::TEXT)])?;
-            let unit = |row: &postgres::Row| Ok(UnitId::new(row.try_get::<_, &str>(0)?));
-            rows.iter().map(unit).collect()
-        })
+        self.reading(
+            "find the threads of a run",
+            || Ok(Vec::new()),
+            move |reader| {
+                if run_id.contains('\0') {
+                    return Ok(Vec::new());
+                }
+                let sql = format!(
+                    "SELECT DISTINCT thread_id COLLATE \"C\" AS t FROM {} \
+                 WHERE metadata ->> 'run_id' = $1 \
+                 AND jsonb_typeof(metadata -> 'run_id') = 'string' ORDER BY t",
+                    reader.place.checkpoints
+                );
+                let rows = reader.tx.query_typed(&sql, &[(&run_id, Type::TEXT)])?;
+                let unit = |row: &postgres::Row| Ok(UnitId::new(row.try_get::<_, &str>(0)?));
+                rows.iter().map(unit).collect()
+            },
+        )
         .await
     }
 }

@@ -93,7 +93,8 @@ impl UnitRecords {
         if is_before || range.from >= kind.after_prefix() {
             return Ok(Self::default());
         }
-        Self::find(reader, Some(units.iter().map(UnitId::as_str).collect()))
+        let units: Vec<&str> = units.iter().map(UnitId::as_str).collect();
+        Self::find(reader, Some(&units))
     }
 
     /// Finds those of every unit.
@@ -106,7 +107,7 @@ impl UnitRecords {
         self.kept.keys().chain(self.unnamed.keys()).cloned().collect()
     }
 
-    fn find(reader: &mut Reader<'_, '_>, units: Option<Vec<&str>>) -> Result<Self, Fail> {
+    fn find(reader: &mut Reader<'_, '_>, units: Option<&[&str]>) -> Result<Self, Fail> {
         let mut this = Self::default();
         let kind = Key::of(UNIT).build();
         if reader.shape.has_side {
@@ -174,8 +175,9 @@ fn kept(key: Key, body: &Bytes, items: &Bytes) -> Result<Record, String> {
 /// Writes a query for the threads, namespaces, channels and versions that checkpoints name.
 pub(in super::super) fn named(checkpoints: &str, condition: &str) -> String {
     format!(
-        "SELECT r.thread_id, r.checkpoint_ns, v.key, v.value FROM {checkpoints} r CROSS JOIN LATERAL \
-         jsonb_each_text(CASE jsonb_typeof(r.checkpoint -> 'channel_versions') WHEN 'object' \
+        "SELECT r.thread_id, r.checkpoint_ns, v.key, v.value \
+         FROM {checkpoints} r CROSS JOIN LATERAL jsonb_each_text(\
+         CASE jsonb_typeof(r.checkpoint -> 'channel_versions') WHEN 'object' \
          THEN r.checkpoint -> 'channel_versions' ELSE '{{}}' END) v WHERE {condition}"
     )
 }

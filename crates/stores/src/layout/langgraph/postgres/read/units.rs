@@ -275,23 +275,21 @@ impl UnitRecords {
     }
 }
 
+/// Is told the key of each record and about how many bytes it had, and of the end of each unit.
+type Sent<'s> = &'s mut dyn FnMut(&UnitId, Option<(&Key, usize)>) -> Result<(), Stop>;
+
 /// Sends what a walk meets as frames.
 pub(in super::super) struct Frames<'s> {
     pub(super) sender: &'s FrameSender,
     pub(super) content: Content,
     pub(super) room: Option<restow_store::feed::Room>,
-    /// Is called with the key of each record and about how many bytes it had.
-    pub(super) sent: &'s mut dyn FnMut(&UnitId, Option<(&Key, usize)>) -> Result<(), Stop>,
+    sent: Sent<'s>,
     pub(super) weight: usize,
 }
 
 impl<'s> Frames<'s> {
-    /// Sends so much of each record; `sent` is told of each record, and of the end of each unit.
-    pub(in super::super) fn new(
-        sender: &'s FrameSender,
-        content: Content,
-        sent: &'s mut dyn FnMut(&UnitId, Option<(&Key, usize)>) -> Result<(), Stop>,
-    ) -> Self {
+    /// Sends so much of each record.
+    pub(in super::super) fn new(sender: &'s FrameSender, content: Content, sent: Sent<'s>) -> Self {
         Self { sender, content, room: None, sent, weight: 0 }
     }
 }

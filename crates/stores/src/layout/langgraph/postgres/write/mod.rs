@@ -257,8 +257,9 @@ fn lock<'u>(
     units: impl IntoIterator<Item = &'u UnitId>,
 ) -> Result<(), Fail> {
     let units: Vec<&str> = units.into_iter().map(UnitId::as_str).collect();
-    let sql = "SELECT pg_advisory_xact_lock(h) FROM (SELECT DISTINCT \
-               hashtextextended($2 || chr(31) || u, 0) AS h FROM unnest($1::text[]) u ORDER BY 1) s";
+    let sql = "SELECT pg_advisory_xact_lock(h) FROM ( \
+               SELECT DISTINCT hashtextextended($2 || chr(31) || u, 0) AS h \
+               FROM unnest($1::text[]) u ORDER BY 1) s";
     let parameters = [(&units as _, Type::TEXT_ARRAY), (&this.tables.side as _, Type::TEXT)];
     tx.query_typed(sql, &parameters)?;
     Ok(())
