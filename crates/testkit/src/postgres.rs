@@ -65,6 +65,14 @@ impl Database {
         Self { server, name }
     }
 
+    /// Puts the content of another database in the place of this one's.
+    pub fn become_copy_of(&self, other: &Self) {
+        let mut client = Client::connect(&self.server, NoTls).expect("reach the test server");
+        let (name, other) = (&self.name, &other.name);
+        client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).unwrap();
+        client.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {other}")).unwrap();
+    }
+
     /// Returns the database's name.
     pub fn name(&self) -> &str {
         &self.name

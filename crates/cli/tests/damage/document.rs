@@ -10,8 +10,8 @@ const HEAD: &str = "\
 # Damage, and who catches it
 
 Written by `cargo xtask docs` from the tests that damage files: `crates/cli/tests/damage` with real
-files, `crates/migrate/tests/damage.rs` in memory. Each kind strikes at three places; a cell holds
-what the check said of it, with the exit code: 3 names the unit, 1, 2 and 13 name the file. A dash
+files and databases, `crates/migrate/tests/damage.rs` in memory. Each kind strikes at three places; a cell holds
+what the check said of it, with the exit code: 3 names the unit, 1, 2 and 13 name the file or database. A dash
 is a damage that the check did not report (exit 0), with what the copy did instead. Below the tables
 stands why.
 

@@ -7,6 +7,7 @@ mod document;
 mod holes;
 mod said;
 mod section;
+mod served;
 
 use std::path::Path;
 
@@ -16,6 +17,7 @@ use section::Section;
 /// Damages everything and holds `docs/damage.md` to what comes of it.
 #[test]
 fn every_damage_is_caught_as_the_document_says() {
+    let Some(_) = restow_testkit::postgres::server() else { return };
     let all: Vec<fn() -> Section> = vec![
         || section::rows(Way::Out, Side::Source),
         || section::rows(Way::Home, Side::Source),
@@ -26,6 +28,9 @@ fn every_damage_is_caught_as_the_document_says() {
         || section::bytes(Way::Home, Side::Source),
         || section::bytes(Way::Home, Side::Target),
         || section::bytes(Way::Out, Side::Target),
+        || served::rows(Side::Source),
+        || served::rows(Side::Target),
+        served::beside,
     ];
     let sections: Vec<Section> = std::thread::scope(|scope| {
         let running: Vec<_> = all.into_iter().map(|make| scope.spawn(make)).collect();

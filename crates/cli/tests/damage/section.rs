@@ -9,7 +9,7 @@ use crate::bench::{Bench, Side, THREADS, Way};
 use crate::said::{Said, copy, verify};
 
 /// The seeds that choose where a damage strikes.
-const SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
+pub(crate) const SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
 /// What stands for a damage that a check did not report.
 pub(crate) const MISSED: &str = "—";
 
@@ -62,6 +62,11 @@ pub(crate) fn stale() -> Section {
 impl Section {
     fn new(way: Way, side: Side, what: &str) -> Self {
         let layout = if way.file(side) == "agent.db" { "langgraph+sqlite" } else { "parts+sqlite" };
+        Self::titled(what, layout, side)
+    }
+
+    /// Makes an empty table about one side of a copy.
+    pub(crate) fn titled(what: &str, layout: &str, side: Side) -> Self {
         let (role, checks) = match side {
             Side::Source => ("source", vec!["first copy", "verify after a copy", "copy again"]),
             Side::Target => ("target", vec!["verify", "copy again"]),
@@ -69,7 +74,10 @@ impl Section {
         Self { title: format!("{what} of a `{layout}` {role}"), checks, rows: Vec::new() }
     }
 
-    fn cells(&self, cases: impl IntoIterator<Item = Vec<String>>) -> Vec<BTreeSet<String>> {
+    pub(crate) fn cells(
+        &self,
+        cases: impl IntoIterator<Item = Vec<String>>,
+    ) -> Vec<BTreeSet<String>> {
         let mut cells = vec![BTreeSet::new(); self.checks.len()];
         for case in cases {
             for (cell, said) in cells.iter_mut().zip(case) {
@@ -112,7 +120,7 @@ fn check_rest(bench: &Bench, said: &Said) {
 }
 
 /// What a check said; it has to name the unit that was hit.
-fn cell(said: &Said, hit: &Hit) -> String {
+pub(crate) fn cell(said: &Said, hit: &Hit) -> String {
     let words = said.words.join(", ");
     if said.code == 0 {
         return format!("{MISSED} {words}").trim_end().to_owned();

@@ -5,6 +5,7 @@
 
 mod file;
 mod langgraph;
+mod langgraph_postgres;
 mod parts;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 pub use file::FILE;
 pub use langgraph::LANGGRAPH;
+pub use langgraph_postgres::{BESIDE_POSTGRES, LANGGRAPH_POSTGRES, Statement};
 pub use parts::{PARTS, stale_page, stale_unit};
 
 use crate::generate::Random;
