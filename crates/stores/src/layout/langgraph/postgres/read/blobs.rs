@@ -11,7 +11,7 @@ use super::Reader;
 use super::keys::RowKey;
 use crate::engine::postgres::Fail;
 
-/// Blobs up to this size are loaded with their page, larger ones when their checkpoint's turn comes.
+/// Blobs up to this size are loaded with their page, larger ones at their checkpoint's turn.
 const SMALL_BYTES_MAX: usize = 32 << 10;
 
 /// A blob row's key: thread, namespace, channel, version.

@@ -199,11 +199,14 @@ fn large(reader: &mut Reader<'_, '_>, key: &RowKey) -> Result<postgres::Row, Fai
     Ok(reader.tx.query_typed_one(&sql, &parameters)?)
 }
 
+/// The digest of the row as it is stored, and what it had to be given differently.
+type Adjusted = (Vec<u8>, Vec<u8>);
+
 /// Fetches what rows had to be given differently, by the place of their key.
 fn adjustments(
     reader: &mut Reader<'_, '_>,
     keys: &[RowKey],
-) -> Result<HashMap<usize, (Vec<u8>, Vec<u8>)>, Fail> {
+) -> Result<HashMap<usize, Adjusted>, Fail> {
     if !reader.beside()?.has_adjustments {
         return Ok(HashMap::new());
     }

@@ -1,8 +1,8 @@
 //! Reading rows as records, in one transaction that sees one moment.
 //!
-//! Keys come through a server-side cursor in the order that is wanted, with the rows that are small;
-//! large rows, residues and blobs follow by key, a page at a time. So a unit of any size is read in bounded memory, and in
-//! the order of bytes under any collation of the database.
+//! Keys come through a server-side cursor in the order that is wanted, with the rows that are
+//! small; large rows, residues and blobs follow by key, a page at a time. So a unit of any size is
+//! read in bounded memory, and in the order of bytes under any collation of the database.
 
 mod blobs;
 mod checkpoints;
