@@ -1,4 +1,5 @@
 //! `cargo xtask bench`: measures release builds; the arguments go to the bench program as they are.
+//! With `postgres` in front it is the one for PostgreSQL, on the server of RESTOW_TEST_POSTGRES.
 
 use crate::Outcome;
 use crate::step;
@@ -9,6 +10,12 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     if built != 0 {
         return Ok(built);
     }
-    let bench = ["run", "--release", "--package", "restow-testkit", "--bin", "bench", "--"];
+    let (program, args) = match args.split_first() {
+        Some((first, rest)) if first == "postgres" => ("bench_postgres", rest),
+        // Cargo's own separator, which comes along where it is written.
+        Some((first, rest)) if first == "--" => ("bench", rest),
+        _ => ("bench", args),
+    };
+    let bench = ["run", "--release", "--package", "restow-testkit", "--bin", program, "--"];
     step::run("bench", step::cargo(bench).args(args))
 }
