@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,9 @@ KEYS = {
     "writes": ("thread_id", "checkpoint_ns", "checkpoint_id", "task_id", "idx"),
 }
 DEFAULTS = {("writes", "task_path"): ("text", b"")}
+NAMES = ("thread", "ns", "checkpoint_id", "task_id", "idx")
 Row = dict[str, tuple[str, Any]]
+KeyOf = Callable[[Row, str], tuple[Any, ...]]
 
 
 def run(left_path: Path, right_path: Path, schema: str) -> int:
@@ -28,7 +30,8 @@ def run(left_path: Path, right_path: Path, schema: str) -> int:
     with scratch_copy(left_path) as left_copy, scratch_copy(right_path) as right_copy:
         with closing(raw(left_copy)) as left, closing(raw(right_copy)) as right:
             for table in KEYS:
-                counts[table] = compare_table(left, right, table, report)
+                both = rows_of(left, table), rows_of(right, table)
+                counts[table] = compare_table(*both, table, key_of, report)
             compare_schema(left if schema == "source" else None, right, report)
     return report.finish(**counts)
 
@@ -63,33 +66,35 @@ def key_of(row: Row, table: str) -> tuple[Any, ...]:
 
 
 def compare_table(
-    left: sqlite3.Connection, right: sqlite3.Connection, table: str, report: Report
+    ours: Iterator[Row], theirs: Iterator[Row], table: str, key_of: KeyOf, report: Report,
+    names: tuple[str, ...] = NAMES,
 ) -> int:
     """Walks both tables at once; gives the number of rows on the left."""
-    ours, theirs = rows_of(left, table), rows_of(right, table)
     one, other, count = next(ours, None), next(theirs, None), 0
     while one is not None or other is not None:
         before = other is None or (one is not None and key_of(one, table) < key_of(other, table))
         after = one is None or (other is not None and key_of(one, table) > key_of(other, table))
         if before:
-            report.differ(f"{table}: row missing on the right", **named(one, table))
+            report.differ(f"{table}: row missing on the right", **named(key_of(one, table), names))
         elif after:
-            report.differ(f"{table}: row missing on the left", **named(other, table))
+            report.differ(f"{table}: row missing on the left", **named(key_of(other, table), names))
         else:
-            compare_row(one, other, table, report)
+            compare_row(one, other, table, named(key_of(one, table), names), report)
         count += not after
         one = one if after else next(ours, None)
         other = other if before else next(theirs, None)
     return count
 
 
-def compare_row(one: Row, other: Row, table: str, report: Report) -> None:
+def compare_row(
+    one: Row, other: Row, table: str, where: dict[str, Any], report: Report
+) -> None:
     """Compares the columns of one row by name."""
     for name in dict.fromkeys(chain(one, other)):
         absent = DEFAULTS.get((table, name), ("absent", None))
         left, right = one.get(name, absent), other.get(name, absent)
         if left != right:
-            report.differ(f"{table}.{name}", **named(one, table), left=shown(left, right),
+            report.differ(f"{table}.{name}", **where, left=shown(left, right),
                           right=shown(right, left))
 
 
@@ -104,10 +109,8 @@ def shown(value: tuple[str, Any], against: tuple[str, Any]) -> str:
     return f"{kind} of {len(content)} bytes, at {place}: {content[place:place + 24]!r}"
 
 
-def named(row: Row, table: str) -> dict[str, Any]:
+def named(key: tuple[Any, ...], names: tuple[str, ...]) -> dict[str, Any]:
     """Names a row in a difference."""
-    names = ("thread", "ns", "checkpoint_id", "task_id", "idx")
-    key = key_of(row, table)
     return {n: k.decode("utf-8", "replace") if isinstance(k, bytes) else k
             for n, k in zip(names, key)}
 
@@ -117,7 +120,11 @@ def compare_schema(
 ) -> None:
     """Compares the target's schema with the source's or with a fresh one."""
     expected = schema_of(source) if source is not None else fresh_schema()
-    found = schema_of(target)
+    compare_named(expected, schema_of(target), report)
+
+
+def compare_named(expected: dict[str, Any], found: dict[str, Any], report: Report) -> None:
+    """Compares the parts of a schema by name."""
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             report.differ(f"schema: {name}", left=expected.get(name), right=found.get(name))

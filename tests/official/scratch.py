@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ class Report:
         self.command = command
         self.shown_max = shown_max
         self.differences = 0
+        self.declared: Counter[str] = Counter()
 
     def differ(self, what: str, **where: Any) -> None:
         """Names one difference; after the first ones they are only counted."""
@@ -37,10 +39,16 @@ class Report:
         if self.differences <= self.shown_max:
             emit({"difference": what, **where})
 
+    def declare(self, what: str, count: int = 1) -> None:
+        """Counts a difference that one saver makes by its nature."""
+        self.declared[what] += count
+
     def finish(self, **counts: Any) -> int:
         """Prints the summary and gives the exit code."""
         ok = self.differences == 0
-        emit({"command": self.command, "ok": ok, **counts, "differences": self.differences})
+        declared = {"declared": dict(+self.declared)} if +self.declared else {}
+        emit({"command": self.command, "ok": ok, **counts, **declared,
+              "differences": self.differences})
         return 0 if ok else 1
 
 

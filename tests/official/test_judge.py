@@ -1,6 +1,9 @@
-"""Tests the judges: a byte copy passes, and each altered copy fails by name.
+"""Tests the judges, on files here, on PostgreSQL in test_judge_server.py.
 
-Run with `python test_judge.py` in an environment with the packages of examples/requirements.txt.
+A byte copy passes, and each altered copy fails by name.
+
+Run with `python test_judge.py` in an environment with the packages of examples/requirements.txt and
+of requirements.txt.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ def judge(*arguments: Any) -> tuple[int, list[dict[str, Any]]]:
     """Runs the judge; gives its exit code and its lines."""
     command = [sys.executable, str(HERE / "judge.py"), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if not done.stdout:
+    if not done.stdout or "Traceback" in done.stderr:
         raise AssertionError(done.stderr)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -192,4 +195,4 @@ class Live(JudgeTest):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(module=None, argv=[sys.argv[0], "discover", "-s", str(HERE), *sys.argv[1:]])

@@ -83,7 +83,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     };
     let services = programs.as_ref().map(Services::start).transpose()?;
     variables.extend(services.iter().flat_map(Services::variables));
-    let judged = interpreter.map_or(Ok(0), |interpreter| judges(&interpreter))?;
+    let judged = interpreter.map_or(Ok(0), |interpreter| judges(&interpreter, options, &variables))?;
     if judged != 0 {
         return Ok(judged);
     }
@@ -116,7 +116,7 @@ fn cargo(command: &mut Command) -> Outcome {
 }
 
 /// The judges say whether official software accepts our stores; first they are judged themselves.
-fn judges(interpreter: &Path) -> Outcome {
+fn judges(interpreter: &Path, options: &Options, variables: &[(&str, String)]) -> Outcome {
     let path = Path::new(JUDGES_TESTS);
     if !path.exists() {
         return Ok(0);
@@ -124,7 +124,11 @@ fn judges(interpreter: &Path) -> Outcome {
     if !fs::read_to_string(path)?.contains("__main__") {
         return Err(format!("{JUDGES_TESTS} runs nothing by itself; call unittest.main()").into());
     }
-    step::run("the judges' own tests", Command::new(interpreter).arg(JUDGES_TESTS))
+    let mut command = Command::new(interpreter);
+    command.arg(JUDGES_TESTS).env_remove("RESTOW_TEST_POSTGRES");
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    command.env("RESTOW_TEST_WITHOUT", options.without.join(","));
+    step::run("the judges' own tests", &mut command)
 }
 
 fn tests(options: &Options, variables: Vec<(&str, String)>) -> Outcome {

@@ -4,6 +4,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod live;
+mod native;
+mod pairs;
+mod places;
 mod round_trip;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +30,11 @@ impl Judge {
     /// Asks for a judgement, which has to be a good one.
     fn asked(&self, command: &str, files: &[&Path], options: &[&str]) -> String {
         let files: Vec<&str> = files.iter().map(|path| path.to_str().unwrap()).collect();
-        let args = [&[command], &files[..], options].concat();
-        official::judge(&self.python, &self.script, &args)
+        self.says(command, &[&files[..], options].concat())
+    }
+
+    /// Asks likewise about places by name.
+    fn says(&self, command: &str, args: &[&str]) -> String {
+        official::judge(&self.python, &self.script, &[&[command], args].concat())
     }
 }
