@@ -8,6 +8,7 @@ of requirements.txt.
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sqlite3
@@ -15,10 +16,13 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+import judge as program
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "examples"
@@ -29,11 +33,10 @@ PICK = "SELECT rowid FROM {} WHERE thread_id = 'fanout-open' ORDER BY rowid DESC
 
 def judge(*arguments: Any) -> tuple[int, list[dict[str, Any]]]:
     """Runs the judge; gives its exit code and its lines."""
-    command = [sys.executable, str(HERE / "judge.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if not done.stdout or "Traceback" in done.stderr:
-        raise AssertionError(done.stderr)
-    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        code = program.main([str(argument) for argument in arguments])
+    return code, [json.loads(line) for line in printed.getvalue().splitlines()]
 
 
 class JudgeTest(unittest.TestCase):

@@ -83,7 +83,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
     };
     let services = programs.as_ref().map(Services::start).transpose()?;
     variables.extend(services.iter().flat_map(Services::variables));
-    let judged = interpreter.map_or(Ok(0), |interpreter| judges(&interpreter, options, &variables))?;
+    let judged =
+        interpreter.map_or(Ok(0), |interpreter| judges(&interpreter, options, &variables))?;
     if judged != 0 {
         return Ok(judged);
     }
