@@ -9,11 +9,11 @@ use crate::section::Section;
 const HEAD: &str = "\
 # Damage, and who catches it
 
-Written by `cargo xtask docs` from the tests that damage stores: `crates/cli/tests/damage` with real
-files and databases, `crates/migrate/tests/damage.rs` in memory. Each kind strikes at three places; a
-cell holds what the check said of it, with the exit code: 3 names the unit, 1, 2 and 13 name the file
-or the database. A dash is a damage that the check did not report (exit 0), with what the copy did
-instead. Below the tables stands why.
+Written by `cargo xtask docs` from the tests that damage stores: `crates/cli/tests/damage` with
+real files and databases, `crates/migrate/tests/damage.rs` in memory. Each kind strikes at three
+places; a cell holds what the check said of it, with the exit code: 3 names the unit, 1, 2 and 13
+name the file or the database. A dash is a damage that the check did not report (exit 0), with
+what the copy did instead. Below the tables stands why.
 
 Structural damage (●) is what the store alone shows. Any other leaves a sound store with another
 content: at the source that is what the application wrote, as far as anybody can tell; at the target
