@@ -202,9 +202,6 @@ fn large(reader: &mut Reader<'_, '_>, key: &RowKey) -> Result<postgres::Row, Fai
     Ok(reader.tx.query_typed_one(&sql, &parameters)?)
 }
 
-/// The digest of the row as it is stored, and what it had to be given differently.
-type Adjusted = (Vec<u8>, Vec<u8>);
-
 /// Fetches what rows had to be given differently, by the place of their key.
 fn adjustments(
     reader: &mut Reader<'_, '_>,
