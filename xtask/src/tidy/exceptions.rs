@@ -62,12 +62,6 @@ pub(super) const LIST: &[Exception] = &[
         text: "pg_backend_pid",
         why: "PostgreSQL calls its function so",
     },
-    Exception {
-        rule: Rule::Word,
-        path: "crates/cli/tests/crash/server.rs",
-        text: "pg_terminate_backend",
-        why: "PostgreSQL calls its function so",
-    },
 ];
 
 /// Takes out what the list excuses, and reports each exception that excuses nothing.

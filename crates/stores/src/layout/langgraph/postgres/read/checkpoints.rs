@@ -26,9 +26,6 @@ struct Row {
     sends: Vec<(Option<Box<str>>, Bytes)>,
 }
 
-/// The digest of the row that an adjustment is about, and the adjustment.
-type Adjusted = (Vec<u8>, Vec<u8>);
-
 /// The checkpoints of a walk, in its order.
 pub(super) struct Checkpoints {
     keys: Keys,
