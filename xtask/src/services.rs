@@ -162,9 +162,10 @@ fn configure(
     let file = folder.join("data").join("postgresql.conf");
     let text = fs::read_to_string(&file)?;
     let shown = folder.display();
+    // No test is about a machine that loses its power.
     let ours = format!(
         "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{shown}'\n\
-         max_connections = 200\n"
+         max_connections = 200\nfsync = off\n"
     );
     fs::write(file, format!("{text}\n{ours}"))?;
     let users = folder.join("users.txt");

@@ -6,51 +6,54 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use restow_model::{Key, KeyPart, UnitId};
 use restow_store::conformance::Fixture;
+use restow_store::memory::{MemoryOptions, MemoryStore};
 use restow_store::{Address, Store, conformance};
 use restow_stores::engine::postgres::{Server, Settings};
 use restow_stores::layout::langgraph::postgres::LangGraphPostgres;
-use restow_testkit::postgres::Database;
+use restow_testkit::postgres::Schema;
 
 async fn fresh() -> Fixture {
-    fixture("").await
+    fixture(Schema::create).await
 }
 
-/// In this collation `a` stands before `B`, and punctuation hardly counts.
-async fn fresh_of_another_collation() -> Fixture {
-    fixture("LOCALE_PROVIDER icu ICU_LOCALE 'en-US' TEMPLATE template0").await
+async fn collated() -> Fixture {
+    fixture(Schema::create_collated).await
 }
 
-async fn fixture(options: &'static str) -> Fixture {
+/// A store in a schema of its own; where this run does without a server, the reference.
+async fn fixture(make: fn() -> Option<Schema>) -> Fixture {
     let made = tokio::task::spawn_blocking(move || {
-        let database = Database::create_with(options).expect("a server");
-        let address = Address::parse(&database.address("langgraph")).expect("an address");
+        let schema = make()?;
+        let address = Address::parse(&schema.address("langgraph")).expect("an address");
         let server = Server::new(Settings::parse(&address).expect("settings"));
         let store = LangGraphPostgres::target(server).expect("a database");
-        (store, Arc::new(database))
+        Some((store, Arc::new(schema)))
     });
-    let (store, database) = made.await.expect("a thread");
+    let Some((store, schema)) = made.await.expect("a thread") else {
+        return Fixture::generic(Arc::new(MemoryStore::new(MemoryOptions::strong())), ());
+    };
     let store: Arc<dyn Store> = Arc::new(store);
-    let held = database.clone();
+    let held = schema.clone();
     let damage = move |unit: UnitId, key: Key| -> BoxFuture<'static, ()> {
-        let database = held.clone();
+        let schema = held.clone();
         Box::pin(async move {
-            let work = move || damage(&database, &unit, &key);
+            let work = move || damage(&schema, &unit, &key);
             tokio::task::spawn_blocking(work).await.expect("a thread");
         })
     };
-    Fixture::langgraph(store, database).with_damage(Box::new(damage))
+    Fixture::langgraph(store, schema).with_damage(Box::new(damage))
 }
 
-fn damage(database: &Database, unit: &UnitId, key: &Key) {
+fn damage(schema: &Schema, unit: &UnitId, key: &Key) {
     let parts = key.parts();
     let [KeyPart::Text(namespace), KeyPart::Text(id)] = parts.as_slice() else {
         panic!("{key} is no key of a checkpoint");
     };
     let sql = "UPDATE checkpoints SET checkpoint = checkpoint || '{\"channel_values\": 7}' \
                WHERE (thread_id, checkpoint_ns, checkpoint_id) = ($1, $2, $3)";
-    let changed = database.connect().execute(sql, &[&unit.as_str(), namespace, id]);
+    let changed = schema.connect().execute(sql, &[&unit.as_str(), namespace, id]);
     assert_eq!(changed.expect("an update"), 1);
 }
 
 conformance!(langgraph_postgres, fresh);
-conformance!(langgraph_postgres_collated, fresh_of_another_collation);
+conformance!(langgraph_postgres_collated, collated);

@@ -19,7 +19,7 @@ use restow_stores::layout::parts::query::NewestFirst;
 use restow_stores::layout::parts::sqlite::PartsSqlite;
 
 use parts_postgres_help::*;
-use restow_testkit::postgres::Database;
+use restow_testkit::postgres::{Database, Schema};
 
 /// Options of a database whose own order of text is nothing like that of its bytes.
 const ICU: &str = "LOCALE_PROVIDER icu ICU_LOCALE 'en-US' TEMPLATE template0";
@@ -42,22 +42,22 @@ fn bulky(n: i64, bytes: usize) -> Record {
     Record::new(Key::of("item").int(n).build(), Body::Bytes(body.into()))
 }
 
-/// A store on a database of its own; where this run does without a server, the reference.
-async fn fixture(options: &'static str) -> Fixture {
-    let Some(database) = database(options).await else {
+/// A store in a schema of its own; where this run does without a server, the reference.
+async fn fixture(make: fn() -> Option<Schema>) -> Fixture {
+    let Some(schema) = blocking(make).await else {
         return Fixture::generic(Arc::new(MemoryStore::new(MemoryOptions::strong())), ());
     };
-    let server = server(&database);
+    let server = server_of(&schema.address("parts"));
     let store = blocking(move || PartsPostgres::target(server)).await.expect("a store");
-    Fixture::generic(Arc::new(store), database)
+    Fixture::generic(Arc::new(store), schema)
 }
 
 async fn fresh() -> Fixture {
-    fixture("").await
+    fixture(Schema::create).await
 }
 
 async fn other_collation() -> Fixture {
-    fixture(ICU).await
+    fixture(Schema::create_collated).await
 }
 
 conformance!(parts_postgres, fresh);

@@ -34,7 +34,7 @@ pub(super) const LIST: &[Exception] = &[
     },
     Exception {
         rule: Rule::Word,
-        path: "crates/stores/tests/langgraph_postgres.rs",
+        path: "crates/testkit/src/postgres.rs",
         text: "LOCALE_PROVIDER",
         why: "PostgreSQL calls its option so",
     },

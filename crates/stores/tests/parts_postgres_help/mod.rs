@@ -21,7 +21,11 @@ pub(crate) async fn database(options: &'static str) -> Option<Arc<Database>> {
 }
 
 pub(crate) fn server(database: &Database) -> Server {
-    let address: Address = Address::parse(&database.address("parts")).expect("an address");
+    server_of(&database.address("parts"))
+}
+
+pub(crate) fn server_of(address: &str) -> Server {
+    let address = Address::parse(address).expect("an address");
     Server::new(Settings::parse(&address).expect("an address of a server"))
 }
 
