@@ -199,6 +199,9 @@ fn large(reader: &mut Reader<'_, '_>, key: &RowKey) -> Result<postgres::Row, Fai
     Ok(reader.tx.query_typed_one(&sql, &parameters)?)
 }
 
+/// The digest of a row that was given differently, and how to undo it.
+type Adjusted = (Vec<u8>, Vec<u8>);
+
 /// Fetches what rows had to be given differently, by the place of their key.
 fn adjustments(
     reader: &mut Reader<'_, '_>,
