@@ -1,13 +1,15 @@
 //! What the tests of the schema share: databases, LangGraph's own setup, and the catalog as text.
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::Output;
+use std::process::{ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::sync::{Mutex, OnceLock};
 
 use restow_store::feed::Stop;
 use restow_store::{Address, Environment};
 use restow_stores::engine::postgres::Server;
 use restow_stores::layout::langgraph::postgres::schema;
 use restow_stores::layout::langgraph::postgres::shape::{self, Shape};
-use restow_testkit::official::{judge, python};
+use restow_testkit::official::python;
 use restow_testkit::postgres::Database;
 
 pub(crate) struct World;
@@ -46,9 +48,22 @@ fn script() -> std::path::PathBuf {
 }
 
 /// Runs LangGraph's own code on a database, which has to succeed.
+///
+/// One process does it for all tests, since it takes longer to start than to do any of it.
 pub(crate) fn official(command: &str, database: &Database, options: &[&str]) {
-    let Some(python) = python() else { panic!("the judge is gone") };
-    judge(&python, &script(), &[&[command, &database.url()], options].concat());
+    static JUDGE: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>> = Mutex::new(None);
+    let mut judge = JUDGE.lock().expect("the judge failed in another test");
+    let (input, output) = judge.get_or_insert_with(|| {
+        let mut command = Command::new(python().expect("the judge is gone"));
+        command.arg(script()).arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("start the judge");
+        (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()))
+    });
+    let line = [&[command, &database.url()], options].concat().join(" ");
+    writeln!(input, "{line}").unwrap();
+    let mut answer = String::new();
+    output.read_line(&mut answer).unwrap();
+    assert_eq!(answer, "done\n", "{line}");
 }
 
 /// Tells what a server's database holds.
@@ -70,7 +85,7 @@ pub(crate) fn done<T>(work: impl Future<Output = T>) -> T {
 
 /// Runs LangGraph's setup, which others may make fail.
 pub(crate) fn attempted_setup(database: &Database) -> Output {
-    let mut command = std::process::Command::new(python().expect("the judge is gone"));
+    let mut command = Command::new(python().expect("the judge is gone"));
     command.arg(script()).args(["setup", &database.url()]).output().expect("start the judge")
 }
 
@@ -94,9 +109,13 @@ pub(crate) fn fill(database: &Database, version: i32) {
 
 /// Checks that a database is as LangGraph's own setup makes one.
 pub(crate) fn assert_official(database: &Database) {
-    let fresh = World::one().expect("a database");
-    official("setup", &fresh, &[]);
-    assert_eq!(catalog(database), catalog(&fresh));
+    static FRESH: OnceLock<Vec<String>> = OnceLock::new();
+    let fresh = FRESH.get_or_init(|| {
+        let fresh = World::one().expect("a database");
+        official("setup", &fresh, &[]);
+        catalog(&fresh)
+    });
+    assert_eq!(&catalog(database), fresh);
 }
 
 /// Writes down what the catalog says of LangGraph's tables, and the versions applied.

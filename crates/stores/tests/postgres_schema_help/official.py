@@ -4,6 +4,7 @@
     official.py upto URL VERSION    its migrations up to a version
     official.py shallow URL         ShallowPostgresSaver.setup()
     official.py use URL             writes and reads back a thread of two checkpoints
+    official.py serve               does what each line of its input says, and answers `done`
 """
 
 import sys
@@ -52,4 +53,9 @@ def main(command: str, url: str, *rest: str) -> None:
                 sys.exit(__doc__)
 
 
-main(*sys.argv[1:])
+if sys.argv[1:] == ["serve"]:
+    for line in sys.stdin:
+        main(*line.split())
+        print("done", flush=True)
+else:
+    main(*sys.argv[1:])
