@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use restow::assess::{AssessOptions, Assessment, Count, Large};
 use restow::model::Dialect;
+use restow::schema::{self, Size, Status};
 use restow::{Access, Address, Clock, Description, Progress, Result, Stop};
 use serde_json::{Value, json};
 
-use super::stop_on_interrupt;
+use super::{environment, stop_on_interrupt};
 use crate::args::Assess;
 use crate::exit::Exit;
 use crate::out::Out;
 use crate::progress;
 use crate::words::{bytes, counted};
+
+const POSTGRES: &str = "langgraph+postgres";
 
 pub(super) async fn run(args: &Assess, clock: Arc<dyn Clock>, out: &Out) -> Result<Exit> {
     let address = Address::parse(&args.store)?;
@@ -29,12 +32,17 @@ pub(super) async fn run(args: &Assess, clock: Arc<dyn Clock>, out: &Out) -> Resu
     drop(shown);
     let found = found?;
     let info = opened.store.info();
-    let title = match (info.application, info.engine) {
-        (Some(application), "postgres") => format!("{application}, PostgreSQL"),
-        _ => format!("restow, {}", info.name()),
+    let served = match info.name().as_str() {
+        POSTGRES => Some(schema::status(&schema::server(&address, &environment())?).await?),
+        _ => None,
     };
-    out.object(&object(&info.name(), described.as_ref(), &found, size));
-    print(&title, described.as_ref(), &found, size, out);
+    let mut object = object(&info.name(), described.as_ref(), &found, size);
+    object["schema"] = served.as_ref().map_or(Value::Null, super::schema::object);
+    out.object(&object);
+    out.line(headline(&info.name(), described.as_ref(), &found));
+    described.iter().for_each(|described| tables(described, out));
+    served.iter().for_each(|status| served_tables(status, out));
+    print(&found, size, out);
     Ok(match (found.interrupted, found.damaged) {
         (true, _) => Exit::Interrupted,
         (false, 0) => Exit::Ok,
@@ -42,17 +50,7 @@ pub(super) async fn run(args: &Assess, clock: Arc<dyn Clock>, out: &Out) -> Resu
     })
 }
 
-fn print(
-    name: &str,
-    described: Option<&Description>,
-    found: &Assessment,
-    size: Option<u64>,
-    out: &Out,
-) {
-    out.line(headline(name, described, found));
-    if let Some(described) = described {
-        tables(described, out);
-    }
+fn print(found: &Assessment, size: Option<u64>, out: &Out) {
     let total = found.total();
     if let Some(size) = size {
         out.line(format!("file         {}", bytes(size)));
@@ -98,12 +96,11 @@ fn print(
 fn headline(name: &str, described: Option<&Description>, found: &Assessment) -> String {
     let records = |kind: &str| found.kinds.get(kind).map_or(0, |kind| kind.records);
     let (checkpoints, writes) = (records("checkpoint"), records("write"));
-    let application = match described {
-        Some(described) => match described.dialect {
-            Dialect::Any => "LangGraph, SQLite".to_string(),
-            dialect => format!("LangGraph ({dialect}), SQLite"),
-        },
-        None => name.to_owned(),
+    let application = match described.map(|described| described.dialect) {
+        Some(Dialect::Any) => "LangGraph, SQLite".to_owned(),
+        Some(dialect) => format!("LangGraph ({dialect}), SQLite"),
+        None if name == POSTGRES => "LangGraph (Python), PostgreSQL".to_owned(),
+        None => format!("restow, {name}"),
     };
     let mut line = format!("{application}, {}", units(found.units));
     if checkpoints + writes > 0 {
@@ -148,6 +145,21 @@ fn tables(described: &Description, out: &Out) {
     }
     if described.dialect == Dialect::JavaScript {
         out.line("its payloads are JavaScript's: restow reads Python's, and refuses to copy these");
+    }
+}
+
+fn served_tables(status: &Status, out: &Out) {
+    let tables = [
+        ("checkpoints", "checkpoints", status.checkpoints),
+        ("blobs", "checkpoint_blobs", status.blobs),
+        ("writes", "checkpoint_writes", status.writes),
+    ];
+    for (word, name, rows) in tables {
+        let size = status.tables.iter().find(|table| table.name == name).map_or(0, Size::bytes);
+        out.line(format!("{word:<12}{}, {}", counted(rows, "row", "rows"), bytes(size)));
+    }
+    if let Some(side) = &status.side {
+        out.line(format!("beside      {} of restow's own tables", bytes(side.bytes())));
     }
 }
 

@@ -163,7 +163,7 @@ fn print_size(name: &str, size: &Size, out: &Out) {
     ));
 }
 
-fn object(status: &Status) -> Value {
+pub(super) fn object(status: &Status) -> Value {
     let size = |size: &Size| {
         json!({
             "name": size.name,
