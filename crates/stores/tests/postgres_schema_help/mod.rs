@@ -1,7 +1,7 @@
 //! What the tests of the schema share: databases, LangGraph's own setup, and the catalog as text.
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock};
 
 use restow_store::feed::Stop;
@@ -51,16 +51,17 @@ fn script() -> std::path::PathBuf {
 ///
 /// One process does it for all tests, since it takes longer to start than to do any of it.
 pub(crate) fn official(command: &str, database: &Database, options: &[&str]) {
-    static JUDGE: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>> = Mutex::new(None);
+    static JUDGE: Mutex<Option<(Child, BufReader<ChildStdout>)>> = Mutex::new(None);
     let mut judge = JUDGE.lock().expect("the judge failed in another test");
-    let (input, output) = judge.get_or_insert_with(|| {
+    let (child, output) = judge.get_or_insert_with(|| {
         let mut command = Command::new(python().expect("the judge is gone"));
         command.arg(script()).arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("start the judge");
-        (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()))
+        let output = child.stdout.take().unwrap();
+        (child, BufReader::new(output))
     });
     let line = [&[command, &database.url()], options].concat().join(" ");
-    writeln!(input, "{line}").unwrap();
+    writeln!(child.stdin.as_mut().unwrap(), "{line}").unwrap();
     let mut answer = String::new();
     output.read_line(&mut answer).unwrap();
     assert_eq!(answer, "done\n", "{line}");
