@@ -37,7 +37,9 @@ pub(super) async fn run(args: &Assess, clock: Arc<dyn Clock>, out: &Out) -> Resu
         _ => None,
     };
     let mut object = object(&info.name(), described.as_ref(), &found, size);
-    object["schema"] = served.as_ref().map_or(Value::Null, super::schema::object);
+    if let Some(status) = &served {
+        object["schema"] = super::schema::object(status);
+    }
     out.object(&object);
     out.line(headline(&info.name(), described.as_ref(), &found));
     described.iter().for_each(|described| tables(described, out));

@@ -226,3 +226,23 @@ fn other_stores_have_no_schema() {
     --- exit 1
     ");
 }
+
+#[test]
+fn assess_tells_the_rows_of_each_table() {
+    let Some(served) = Served::new() else { return };
+    restow_testkit::generate::chat(&served.cli.path("agent.db"), 3, 2, 7);
+    let address = served.database.address("langgraph");
+    served.cli.run(&["copy", "agent.db", &address]).expect(0);
+    let told = served.cli.transcript(&["assess", &address]);
+    let lines: Vec<&str> = told.lines().skip(1).take(5).collect();
+    let starts = [
+        "LangGraph (Python), PostgreSQL, 3 threads, 18 checkpoints, 18 pending writes",
+        "checkpoints 18 rows, ",
+        "blobs       18 rows, ",
+        "writes      18 rows, ",
+        "beside      ",
+    ];
+    for (line, start) in lines.iter().zip(starts) {
+        assert!(line.starts_with(start), "{told}");
+    }
+}
