@@ -1,5 +1,6 @@
 //! Engines: how bytes are kept. They know connections, transactions and errors, and no layout.
 
+pub mod fail;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]

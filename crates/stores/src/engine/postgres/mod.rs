@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use backon::{BlockingRetryable as _, ExponentialBuilder};
 use postgres::{Client, IsolationLevel, Transaction};
-use restow_store::feed::{Closed, Stop, blocking};
+use restow_store::feed::{Stop, blocking};
 use restow_store::{Error, ErrorKind, Result};
 
 pub use settings::Settings;
@@ -42,35 +42,11 @@ const READ_PLAN: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjo
                          SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
 
 /// Why work in a transaction stopped.
-#[derive(Debug)]
-pub enum Fail {
-    /// PostgreSQL or the connection failed.
-    Postgres(postgres::Error),
-    /// The stream is closed, or it failed otherwise.
-    Stop(Stop),
-}
+pub type Fail = super::fail::Fail<postgres::Error>;
 
 impl From<postgres::Error> for Fail {
     fn from(error: postgres::Error) -> Self {
-        Self::Postgres(error)
-    }
-}
-
-impl From<Stop> for Fail {
-    fn from(stop: Stop) -> Self {
-        Self::Stop(stop)
-    }
-}
-
-impl From<Closed> for Fail {
-    fn from(closed: Closed) -> Self {
-        Self::Stop(closed.into())
-    }
-}
-
-impl From<Error> for Fail {
-    fn from(error: Error) -> Self {
-        Self::Stop(error.into())
+        Self::Engine(error)
     }
 }
 
@@ -192,12 +168,12 @@ impl Server {
             (Ok(_), false) => tx.commit(),
             _ => tx.rollback(),
         };
-        if ended.is_ok() && !matches!(done, Err(Fail::Postgres(_))) {
+        if ended.is_ok() && !matches!(done, Err(Fail::Engine(_))) {
             self.give_back(client);
         }
         Begun::Ended(match (done, ended) {
             (Err(Fail::Stop(stop)), _) => Err(stop),
-            (Err(Fail::Postgres(error)), _) => Err(self.stopped(operation, is_read, error)),
+            (Err(Fail::Engine(error)), _) => Err(self.stopped(operation, is_read, error)),
             (Ok(_), Err(error)) => Err(self.stopped(operation, is_read, error)),
             (Ok(value), Ok(())) => Ok(value),
         })

@@ -15,5 +15,6 @@ pub mod packed;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod record;
+mod spot;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

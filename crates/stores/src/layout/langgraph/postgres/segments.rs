@@ -2,7 +2,8 @@
 
 use restow_store::{Enumeration, Segment};
 
-use super::read::{Reader, Spot};
+use super::super::spot::Spot;
+use super::read::Reader;
 use crate::engine::postgres::Fail;
 
 /// What a checkpoint's row weighs beside its blobs, about.
@@ -56,14 +57,14 @@ fn by_blocks(reader: &mut Reader<'_, '_>, want: usize) -> Result<Vec<Spot>, Fail
         let blocks: i64 = reader.tx.query_typed_one(&sql, &[])?.try_get(0)?;
         let share = want.div_ceil(2) as i64;
         if number > 0 && want > 1 {
-            bounds.push(Spot::Block(1, 0));
-            bounds.push(Spot::Block(2, 0));
+            bounds.push(Spot::Stored(1, 0));
+            bounds.push(Spot::Stored(2, 0));
         }
         let cut = |n: i64| u64::try_from(blocks * n / share).unwrap_or(0);
         let mut last = 0;
         for block in (1..share).map(cut) {
             if block > last {
-                bounds.push(Spot::Block(number, block));
+                bounds.push(Spot::Stored(number, block));
                 last = block;
             }
         }

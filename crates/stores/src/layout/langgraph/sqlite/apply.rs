@@ -33,7 +33,7 @@ impl From<rusqlite::Error> for Not {
 impl From<Fail> for Not {
     fn from(fail: Fail) -> Self {
         match fail {
-            Fail::Sqlite(error) => Self::Sqlite(error),
+            Fail::Engine(error) => Self::Sqlite(error),
             Fail::Stop(Stop::Error(error)) => Self::Outcome(UnitOutcome::Failed(error)),
             Fail::Stop(Stop::Closed) => lost(Current::Absent),
         }
@@ -356,7 +356,7 @@ pub(super) fn purge(
     let tx =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let contents = put::contents(&tx, &ACTIVE, unit).map_err(|fail| match fail {
-        Fail::Sqlite(error) => failed(error),
+        Fail::Engine(error) => failed(error),
         Fail::Stop(_) => Error::new(ErrorKind::Failed, "purge a unit", "reading it stopped"),
     })?;
     let purged = match contents {

@@ -94,7 +94,7 @@ impl LangGraphSqlite {
     ) -> Result<T, Stop> {
         self.files.look(operation, work)?.map_err(|fail| match fail {
             Fail::Stop(stop) => stop,
-            Fail::Sqlite(error) => self.files.failed(operation, error).into(),
+            Fail::Engine(error) => self.files.failed(operation, error).into(),
         })
     }
 

@@ -1,81 +1,28 @@
 //! Scans: whole units in key order, or rows as they are stored.
 //!
-//! Cursors and bounds of segments, first byte 1 or 2:
-//! - by units: `01`, the thread id's length (varint) and bytes, then the last key sent, or nothing
-//!   where the whole unit was; a segment's bound is the thread id alone;
-//! - by storage: `02`, the table (0, 1, 2), the row id, big-endian, sign bit flipped.
+//! The place of a row in its table (0, 1, 2) is its row id with the sign bit flipped.
 
 use bytes::Bytes;
-use restow_model::{Key, UnitId, read_varint, write_varint};
+use restow_model::{Key, UnitId};
 use restow_store::feed::{FrameSender, Stop};
-use restow_store::{Cursor, Enumeration, Error, ErrorKind, Frame, Result, Segment};
+use restow_store::{Cursor, Enumeration, Frame, Result, Segment};
 use rusqlite::params;
 use rusqlite::types::Value as Sql;
 
+use super::super::spot::Spot;
 use super::reading::{Found, Reading, Table};
 use super::units::{self, Fail, Stored, behind, next_unit, send_unit};
 
 /// After about so many bytes a scan says where it is.
 const MARK_BYTES: usize = 8 << 20;
 
-/// Where a scan is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// In a unit, behind a key; without one behind the unit.
-    Unit(Box<str>, Option<Key>),
-    /// At a row of a table.
-    Row(usize, i64),
+/// Returns the place of a row, in the order of rowids.
+pub(super) fn row_spot(table: usize, rowid: i64) -> Spot {
+    Spot::Stored(table as u8, (rowid as u64) ^ (1 << 63))
 }
 
-impl Place {
-    /// Returns the bytes of a cursor or bound.
-    pub(super) fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(64);
-        match self {
-            Self::Unit(unit, key) => {
-                out.push(1);
-                write_varint(&mut out, unit.len() as u64);
-                out.extend_from_slice(unit.as_bytes());
-                out.extend_from_slice(key.as_ref().map_or(&[][..], |key| key.as_bytes()));
-            }
-            Self::Row(table, rowid) => {
-                out.extend([2, *table as u8]);
-                out.extend(((*rowid as u64) ^ (1 << 63)).to_be_bytes());
-            }
-        }
-        out.into()
-    }
-
-    /// Takes the bytes of a cursor or bound back.
-    pub(super) fn decode(bytes: &Bytes, by: Enumeration) -> Result<Self> {
-        let place = match (by, bytes.first()) {
-            (Enumeration::Units, Some(1)) => Self::unit(bytes),
-            (Enumeration::Storage, Some(2)) => Self::row(bytes),
-            _ => None,
-        };
-        place.ok_or_else(|| {
-            let message = "the cursor is not one of this store and this way of walking";
-            Error::new(ErrorKind::Invalid, "scan a store", message)
-        })
-    }
-
-    fn unit(bytes: &Bytes) -> Option<Self> {
-        let mut at = 1;
-        let len = usize::try_from(read_varint(bytes, &mut at).ok()?).ok()?;
-        let end = at.checked_add(len)?;
-        let unit = std::str::from_utf8(bytes.get(at..end)?).ok()?;
-        let key = match end == bytes.len() {
-            true => None,
-            false => Some(Key::from_bytes(bytes.slice(end..)).ok()?),
-        };
-        Some(Self::Unit(unit.into(), key))
-    }
-
-    fn row(bytes: &Bytes) -> Option<Self> {
-        let rowid: [u8; 8] = bytes.get(2..)?.try_into().ok()?;
-        let rowid = (u64::from_be_bytes(rowid) ^ (1 << 63)) as i64;
-        Some(Self::Row(usize::from(*bytes.get(1)?), rowid))
-    }
+fn rowid(place: u64) -> i64 {
+    (place ^ (1 << 63)) as i64
 }
 
 /// What a scan needs beside its reading.
@@ -94,7 +41,7 @@ impl Scan<'_> {
         segment: &Segment,
         from: Option<&Cursor>,
     ) -> Result<(), Fail> {
-        let decode = |bytes: &Bytes| Place::decode(bytes, segment.by);
+        let decode = |bytes: &Bytes| Spot::decode(bytes, segment.by);
         let start = segment.from.as_ref().map(decode).transpose().map_err(Stop::from)?;
         let end = segment.to.as_ref().map(decode).transpose().map_err(Stop::from)?;
         let cursor = from.map(|c| decode(&c.0)).transpose().map_err(Stop::from)?;
@@ -104,26 +51,26 @@ impl Scan<'_> {
         }
     }
 
-    fn mark(&self, place: &Place) -> Result<(), Stop> {
+    fn mark(&self, spot: &Spot) -> Result<(), Stop> {
         (self.check)()?;
-        Ok(self.sender.send(Frame::Mark(Cursor(place.encode())))?)
+        Ok(self.sender.send(Frame::Mark(Cursor(spot.encode())))?)
     }
 
     fn units(
         &self,
         reading: &mut Reading<'_>,
-        start: Option<Place>,
-        end: Option<Place>,
-        cursor: Option<Place>,
+        start: Option<Spot>,
+        end: Option<Spot>,
+        cursor: Option<Spot>,
     ) -> Result<(), Fail> {
-        let stored = |place: Place| match place {
-            Place::Unit(unit, _) => Stored::Text(unit.as_bytes().to_vec()),
-            Place::Row(..) => Stored::Text(Vec::new()),
+        let stored = |place: Spot| match place {
+            Spot::Unit(unit, _) => Stored::Text(unit.as_bytes().to_vec()),
+            Spot::Stored(..) => Stored::Text(Vec::new()),
         };
         let end = end.map(stored);
         let mut behind_key = None;
         let (mut from, mut inclusive) = match (cursor, start) {
-            (Some(Place::Unit(unit, key)), _) => {
+            (Some(Spot::Unit(unit, key)), _) => {
                 behind_key = key;
                 (Some(Stored::Text(unit.as_bytes().to_vec())), behind_key.is_some())
             }
@@ -168,19 +115,19 @@ impl Scan<'_> {
                 return Ok(());
             }
             since = 0;
-            self.mark(&Place::Unit(unit.as_str().into(), Some(key.clone())))
+            self.mark(&Spot::Unit(unit.as_str().into(), Some(key.clone())))
         })?;
-        Ok(self.mark(&Place::Unit(unit.as_str().into(), None))?)
+        Ok(self.mark(&Spot::Unit(unit.as_str().into(), None))?)
     }
 
     fn storage(
         &self,
         reading: &mut Reading<'_>,
-        start: Option<Place>,
-        end: Option<Place>,
+        start: Option<Spot>,
+        end: Option<Spot>,
     ) -> Result<(), Fail> {
-        let row = |place: Option<Place>, other: (usize, i64)| match place {
-            Some(Place::Row(table, rowid)) => (table, rowid),
+        let row = |place: Option<Spot>, other: (usize, i64)| match place {
+            Some(Spot::Stored(table, place)) => (usize::from(table), rowid(place)),
             _ => other,
         };
         let start = row(start, (0, i64::MIN));
@@ -259,7 +206,7 @@ impl Scan<'_> {
     fn end(&self, open: &mut Option<UnitId>, n: usize, rowid: i64) -> Result<(), Fail> {
         if let Some(unit) = open.take() {
             self.sender.send(Frame::End { unit, control: None, digest: None })?;
-            self.mark(&Place::Row(n, rowid))?;
+            self.mark(&row_spot(n, rowid))?;
         }
         Ok(())
     }

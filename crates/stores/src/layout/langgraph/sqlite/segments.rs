@@ -6,8 +6,9 @@
 use restow_store::{Enumeration, Segment};
 use rusqlite::{OptionalExtension, params};
 
+use super::super::spot::Spot;
 use super::reading::{Reading, Table};
-use super::scan::Place;
+use super::scan::row_spot;
 
 const SAMPLES_MAX: i64 = 1024;
 
@@ -40,16 +41,16 @@ pub(super) fn segments(
             }
             all.sort();
             let bounds = cuts(&all, want);
-            bounds.into_iter().map(|unit| Place::Unit(unit.as_str().into(), None)).collect()
+            bounds.into_iter().map(|unit| Spot::Unit(unit.as_str().into(), None)).collect()
         }
         Enumeration::Storage => {
             let mut bounds = Vec::new();
             for (n, samples) in [(0, checkpoints), (2, writes)] {
                 let share = want.div_ceil(2).max(1);
                 let rows: Vec<(i64, u64)> = samples.iter().map(|s| (s.rowid, s.bytes)).collect();
-                bounds.extend(cuts(&rows, share).into_iter().map(|rowid| Place::Row(n, rowid)));
+                bounds.extend(cuts(&rows, share).into_iter().map(|rowid| row_spot(n, rowid)));
                 if n == 0 && want > 1 && !samples.is_empty() {
-                    bounds.push(Place::Row(1, i64::MIN));
+                    bounds.push(row_spot(1, i64::MIN));
                 }
             }
             bounds
@@ -74,8 +75,8 @@ fn cuts<T: Clone + PartialEq>(samples: &[(T, u64)], want: usize) -> Vec<T> {
     bounds
 }
 
-fn between(by: Enumeration, bounds: &[Place], total: u64) -> Vec<Segment> {
-    let bounds: Vec<_> = bounds.iter().map(Place::encode).collect();
+fn between(by: Enumeration, bounds: &[Spot], total: u64) -> Vec<Segment> {
+    let bounds: Vec<_> = bounds.iter().map(Spot::encode).collect();
     let mut segments = Vec::with_capacity(bounds.len() + 1);
     let each = total / (bounds.len() as u64 + 1);
     let mut from = None;

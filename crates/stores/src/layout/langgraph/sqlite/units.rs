@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use restow_model::{Dialect, Key, KeyPart, UnitId};
-use restow_store::feed::{Closed, FrameSender, Stop};
-use restow_store::{Content, Error, Frame, KeyRange, Order, Selection};
+use restow_store::feed::{FrameSender, Stop};
+use restow_store::{Content, Frame, KeyRange, Order, Selection};
 use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql};
 
@@ -184,37 +184,12 @@ pub(super) fn each_row(
     }
     Ok(())
 }
-
-/// Why walking a unit stopped.
-#[derive(Debug)]
-pub(super) enum Fail {
-    /// SQLite failed.
-    Sqlite(rusqlite::Error),
-    /// The stream is closed or has failed.
-    Stop(Stop),
-}
+/// Why reading stopped.
+pub(super) type Fail = crate::engine::fail::Fail<rusqlite::Error>;
 
 impl From<rusqlite::Error> for Fail {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<Stop> for Fail {
-    fn from(stop: Stop) -> Self {
-        Self::Stop(stop)
-    }
-}
-
-impl From<Closed> for Fail {
-    fn from(closed: Closed) -> Self {
-        Self::Stop(closed.into())
-    }
-}
-
-impl From<Error> for Fail {
-    fn from(error: Error) -> Self {
-        Self::Stop(error.into())
+        Self::Engine(error)
     }
 }
 
@@ -248,7 +223,7 @@ pub(super) fn send_unit(
             Ok(ControlFlow::Continue(()))
         });
         match sent {
-            Err(Fail::Sqlite(error)) if is_corrupt(&error) => {
+            Err(Fail::Engine(error)) if is_corrupt(&error) => {
                 sender.send(Frame::Damaged {
                     unit: Some(unit.clone()),
                     place: format!("table {}, thread {unit}", reading.name(Table::Checkpoints)),

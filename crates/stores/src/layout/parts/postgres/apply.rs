@@ -104,7 +104,7 @@ impl Place<'_> {
                 }
                 work.finish()
             });
-            if let Err(Fail::Postgres(error)) = &written {
+            if let Err(Fail::Engine(error)) = &written {
                 code = error.code().cloned();
             }
             written?;

@@ -13,7 +13,7 @@ mod units;
 mod writes;
 
 pub(super) use blobs::{BlobKey, each as each_blob, stored};
-pub(super) use scan::{Scan, Spot};
+pub(super) use scan::Scan;
 pub(super) use side::named;
 pub(super) use units::{Contents, Found, Frames, Visitor, contents};
 

@@ -1,19 +1,14 @@
 //! Scans: whole units in key order, or rows as they are stored.
 //!
-//! Cursors and bounds of segments, first byte 1 or 2:
-//! - by units: `01`, the thread id's length (varint) and bytes, then the last key sent, or nothing
-//!   where the whole unit was; a segment's bound is the thread id alone;
-//! - by storage: `02`, the table (0 checkpoints, 1 what belongs to units alone, 2 writes), the
-//!   block, big-endian.
+//! Of the tables, 0 is checkpoints, 1 what belongs to units alone, 2 writes; places are blocks.
 
 use bytes::Bytes;
 use postgres::types::Type;
-use restow_model::{Dialect, Key, UnitId, read_varint, write_varint};
+use restow_model::{Dialect, Key, UnitId};
 use restow_store::feed::{FrameSender, Stop};
-use restow_store::{
-    Content, Cursor, Enumeration, Error, ErrorKind, Frame, KeyRange, Result, Segment, Selection,
-};
+use restow_store::{Content, Cursor, Enumeration, Frame, KeyRange, Segment, Selection};
 
+use super::super::super::spot::Spot;
 use super::Reader;
 use super::checkpoints::Checkpoints;
 use super::keys::{Table, Walk};
@@ -28,66 +23,6 @@ const MARK_BYTES: usize = 8 << 20;
 const UNITS_AT_ONCE: usize = 64;
 /// So many thread ids are fetched at once.
 const IDS_AT_ONCE: usize = 1024;
-
-/// Where a scan is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) enum Spot {
-    /// In a unit, behind a key; without one behind the unit.
-    Unit(Box<str>, Option<Key>),
-    /// At a block of a table.
-    Block(u8, u64),
-}
-
-impl Spot {
-    /// Returns the bytes of a cursor or bound.
-    pub(in super::super) fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(64);
-        match self {
-            Self::Unit(unit, key) => {
-                out.push(1);
-                write_varint(&mut out, unit.len() as u64);
-                out.extend_from_slice(unit.as_bytes());
-                out.extend_from_slice(key.as_ref().map_or(&[][..], |key| key.as_bytes()));
-            }
-            Self::Block(table, block) => {
-                out.extend([2, *table]);
-                out.extend(block.to_be_bytes());
-            }
-        }
-        out.into()
-    }
-
-    fn decode(bytes: &Bytes, by: Enumeration) -> Result<Self> {
-        let spot = match (by, bytes.first()) {
-            (Enumeration::Units, Some(1)) => Self::unit(bytes),
-            (Enumeration::Storage, Some(2)) => Self::block(bytes),
-            _ => None,
-        };
-        spot.ok_or_else(|| {
-            let message = "the cursor is not one of this store and this way of walking";
-            Error::new(ErrorKind::Invalid, "scan a store", message)
-        })
-    }
-
-    fn unit(bytes: &Bytes) -> Option<Self> {
-        let mut at = 1;
-        let len = usize::try_from(read_varint(bytes, &mut at).ok()?).ok()?;
-        let end = at.checked_add(len)?;
-        let unit = std::str::from_utf8(bytes.get(at..end)?).ok()?;
-        let key = match end == bytes.len() {
-            true => None,
-            false => Some(Key::from_bytes(bytes.slice(end..)).ok()?),
-        };
-        Some(Self::Unit(unit.into(), key))
-    }
-
-    fn block(bytes: &Bytes) -> Option<Self> {
-        let block: [u8; 8] = bytes.get(2..)?.try_into().ok()?;
-        // What a block number has room for; a query is made from it.
-        let block = u64::from_be_bytes(block).min(u64::from(u32::MAX));
-        Some(Self::Block(*bytes.get(1)?, block))
-    }
-}
 
 /// A scan of a segment.
 pub(in super::super) struct Scan<'s> {
@@ -191,7 +126,8 @@ impl Scan<'_> {
         end: Option<Spot>,
     ) -> Result<(), Fail> {
         let at = |spot: Option<Spot>, other: (u8, u64)| match spot {
-            Some(Spot::Block(table, block)) => (table, block),
+            // What a block number has room for; a query is made from it.
+            Some(Spot::Stored(table, block)) => (table, block.min(u64::from(u32::MAX))),
             _ => other,
         };
         let start = at(start, (0, 0));
@@ -317,7 +253,7 @@ impl Pieces<'_> {
     /// Ends the unit that is open; the scan goes on at a block.
     fn finish(&mut self, table: u8, block: u64) -> Result<(), Fail> {
         self.end()?;
-        Ok(self.scan.mark(&Spot::Block(table, block))?)
+        Ok(self.scan.mark(&Spot::Stored(table, block))?)
     }
 }
 
