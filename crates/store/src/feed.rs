@@ -1,11 +1,15 @@
 //! A channel of frames that is bounded by bytes: how a blocking reader feeds a stream.
 //!
+//! Frames go in runs, so that a thread is woken for many of them; whatever is held back goes
+//! before the reader waits for room, and at its end.
+//!
 //! Invariant: room is taken before a record is loaded and given back when the reader asks for the
 //! frame behind it, so that beside what the reader keeps, a stream holds at most its budget, or one
 //! record where that is larger. Large records of all scans of the process pass one gate, so that
 //! many workers hold no more of them than one. Only scans pass it: a reader may hold a scan's
 //! record while it reads something else, and would wait for itself.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use futures::stream;
@@ -20,7 +24,10 @@ const LARGE_BYTES_MIN: usize = 1 << 20;
 /// How many bytes of large records the scans of the process hold, or one record where it is larger.
 const LARGE_BYTES_MAX: usize = 16 << 20;
 const UNIT: usize = 1 << 10;
-const FRAMES_MAX: usize = 512;
+/// So many frames, or bytes of records, go at once.
+const RUN_FRAMES_MAX: usize = 64;
+const RUN_BYTES_MAX: usize = 128 << 10;
+const RUNS_MAX: usize = 8;
 
 static GATE: Semaphore = Semaphore::const_new(LARGE_BYTES_MAX / UNIT);
 
@@ -34,12 +41,18 @@ pub enum Purpose {
 }
 
 /// The end into which a blocking reader puts frames.
+///
+/// Dropped before [`FrameSender::finish`], it loses what it held back.
 #[derive(Debug)]
 pub struct FrameSender {
-    frames: mpsc::Sender<(Result<Frame>, Option<Room>)>,
+    runs: mpsc::Sender<Vec<Sent>>,
+    held_back: RefCell<Vec<Sent>>,
+    bytes: Cell<usize>,
     room: Arc<Semaphore>,
     purpose: Purpose,
 }
+
+type Sent = (Result<Frame>, Option<Room>);
 
 /// Room for one record.
 #[derive(Debug)]
@@ -54,15 +67,22 @@ pub struct Closed;
 
 /// Makes a channel; the stream ends when the sender is dropped.
 pub fn channel(purpose: Purpose) -> (FrameSender, Frames) {
-    let (send, receive) = mpsc::channel(FRAMES_MAX);
+    let (runs, receive) = mpsc::channel::<Vec<Sent>>(RUNS_MAX);
     let room = Arc::new(Semaphore::new(AHEAD_BYTES_MAX / UNIT));
+    let begun = (receive, Vec::new().into_iter(), None);
     // The state keeps the room of the frame that was handed out last.
-    let frames = stream::unfold((receive, None), |(mut receive, last)| async move {
-        drop(last);
-        let (frame, room): (Result<Frame>, Option<Room>) = receive.recv().await?;
-        Some((frame, (receive, room)))
+    let frames = stream::unfold(begun, |(mut receive, mut run, last)| async move {
+        drop::<Option<Room>>(last);
+        loop {
+            if let Some((frame, room)) = run.next() {
+                return Some((frame, (receive, run, room)));
+            }
+            run = receive.recv().await?.into_iter();
+        }
     });
-    (FrameSender { frames: send, room, purpose }, Box::pin(frames))
+    let sender =
+        FrameSender { runs, held_back: RefCell::default(), bytes: Cell::default(), room, purpose };
+    (sender, Box::pin(frames))
 }
 
 impl FrameSender {
@@ -72,6 +92,13 @@ impl FrameSender {
     pub fn reserve(&self, bytes: usize) -> Result<Room, Closed> {
         let units = |max: usize| bytes.div_ceil(UNIT).clamp(1, max / UNIT) as u32;
         let is_large = self.purpose == Purpose::Scan && bytes >= LARGE_BYTES_MIN;
+        if !is_large
+            && let Ok(stream) = self.room.clone().try_acquire_many_owned(units(AHEAD_BYTES_MAX))
+        {
+            return Ok(Room { _stream: stream, _gate: None });
+        }
+        // The room that is waited for may be that of frames which are held back.
+        self.flush()?;
         let room = async {
             let stream = self.room.clone().acquire_many_owned(units(AHEAD_BYTES_MAX)).await.ok()?;
             let gate = match is_large {
@@ -83,7 +110,7 @@ impl FrameSender {
         let room = futures::executor::block_on(async {
             tokio::select! {
                 biased;
-                () = self.frames.closed() => None,
+                () = self.runs.closed() => None,
                 room = room => room,
             }
         });
@@ -92,18 +119,45 @@ impl FrameSender {
 
     /// Sends a record into its room.
     pub fn record(&self, frame: Frame, room: Room) -> Result<(), Closed> {
-        self.frames.blocking_send((Ok(frame), Some(room))).map_err(|_| Closed)
+        let units = room._stream.num_permits();
+        self.hold_back((Ok(frame), Some(room)), units * UNIT)
     }
 
     /// Sends a frame that holds no record.
     pub fn send(&self, frame: Frame) -> Result<(), Closed> {
-        self.frames.blocking_send((Ok(frame), None)).map_err(|_| Closed)
+        self.hold_back((Ok(frame), None), 0)
     }
 
-    /// Ends the stream with an error.
-    pub fn fail(self, error: Error) {
-        // Nobody reads: nobody misses the error.
-        let _ = self.frames.blocking_send((Err(error), None));
+    /// Sends what is held back.
+    ///
+    /// Blocks the thread; only for threads that may block.
+    pub fn flush(&self) -> Result<(), Closed> {
+        self.bytes.set(0);
+        let run = self.held_back.take();
+        match run.is_empty() {
+            true => Ok(()),
+            false => self.runs.blocking_send(run).map_err(|_| Closed),
+        }
+    }
+
+    /// Ends the stream, with an error where there is one.
+    pub fn finish(self, error: Option<Error>) {
+        self.held_back.borrow_mut().extend(error.map(|error| (Err(error), None)));
+        // Nobody reads: nobody misses what is held back.
+        let _ = self.flush();
+    }
+
+    fn hold_back(&self, sent: Sent, bytes: usize) -> Result<(), Closed> {
+        self.bytes.set(self.bytes.get() + bytes);
+        let frames = {
+            let mut held_back = self.held_back.borrow_mut();
+            held_back.push(sent);
+            held_back.len()
+        };
+        match frames >= RUN_FRAMES_MAX || self.bytes.get() >= RUN_BYTES_MAX {
+            true => self.flush(),
+            false => Ok(()),
+        }
     }
 }
 
@@ -114,8 +168,8 @@ where
 {
     let (sender, frames) = channel(purpose);
     tokio::task::spawn_blocking(move || match producer(&sender) {
-        Ok(()) | Err(Stop::Closed) => {}
-        Err(Stop::Error(error)) => sender.fail(error),
+        Ok(()) | Err(Stop::Closed) => sender.finish(None),
+        Err(Stop::Error(error)) => sender.finish(Some(error)),
     });
     frames
 }
