@@ -3,20 +3,16 @@
 use restow_model::UnitId;
 use restow_store::failpoint::{self, Point};
 use restow_store::ledger::Watermark;
-use restow_store::{
-    Batch, Current as There, Error, ErrorKind, Guard, Op, Result, Selection, Stamp, Then, UnitOps,
-    UnitOutcome,
-};
+use restow_store::{Guard, Op, Result, Selection, Stamp, Then, UnitOps};
 
+use super::account::{Account, Judged};
 use super::current::{Whole, Written};
-use super::lane::Lane;
 use super::shared::Became;
 use crate::Relation;
 use crate::join::{Join, Joined};
-use crate::limits::ANSWERS_AWAITED_MAX;
 use crate::look::{Seen, look};
 
-impl Lane {
+impl Account {
     /// Brings a batch of units to the target.
     pub(super) async fn write(&mut self, batch: Vec<Whole>) -> Result<()> {
         let units: Vec<UnitId> = batch.iter().map(|w| w.unit.clone()).collect();
@@ -53,63 +49,6 @@ impl Lane {
         Ok(written)
     }
 
-    /// Applies operations; those whose answer is lost are repeated.
-    pub(super) async fn apply(&mut self, units: Vec<UnitOps>) -> Result<Vec<UnitOutcome>> {
-        if units.is_empty() {
-            return Ok(Vec::new());
-        }
-        failpoint::pass(Point::Apply)?;
-        let target = &self.shared.target;
-        let mut outcomes = target.apply(Batch { units: units.clone() }).await?;
-        for _ in 1..ANSWERS_AWAITED_MAX {
-            let lost = |(_, o): &(usize, &UnitOutcome)| matches!(o, UnitOutcome::Indeterminate);
-            let open: Vec<usize> =
-                outcomes.iter().enumerate().filter(lost).map(|(n, _)| n).collect();
-            if open.is_empty() {
-                break;
-            }
-            let repeated = open.iter().map(|n| units[*n].clone()).collect();
-            let answers = target.apply(Batch { units: repeated }).await?;
-            for (n, answer) in open.into_iter().zip(answers) {
-                outcomes[n] = answer;
-            }
-        }
-        match outcomes.len() == units.len() {
-            true => Ok(outcomes),
-            false => {
-                let message = "the target did not answer for every unit; a defect of the adapter";
-                Err(Error::new(ErrorKind::Failed, "apply a batch", message))
-            }
-        }
-    }
-
-    /// Reports what is final about an outcome; an error that can pass ends the attempt at it.
-    pub(super) fn judge(&mut self, unit: &UnitId, outcome: UnitOutcome) -> Result<Judged> {
-        Ok(match outcome {
-            UnitOutcome::Applied { .. } | UnitOutcome::AlreadyApplied => Judged::Applied,
-            UnitOutcome::Lost(There::Managed(control)) => {
-                let other = control.counterpart;
-                let why = format!(
-                    "at the target it belongs to a live migration with {other}; finish or cancel \
-                     that one first"
-                );
-                self.failed(Some(unit.clone()), "refused", why);
-                Judged::Failed
-            }
-            UnitOutcome::Lost(_) | UnitOutcome::Indeterminate => Judged::Lost,
-            UnitOutcome::TooLarge => Judged::TooLarge,
-            UnitOutcome::Unsupported(found) => {
-                self.failed(Some(unit.clone()), "unsupported", found.to_string());
-                Judged::Failed
-            }
-            UnitOutcome::Failed(error) if error.is_retryable() => return Err(error),
-            UnitOutcome::Failed(error) => {
-                self.failed(Some(unit.clone()), "failed", with_causes(&error));
-                Judged::Failed
-            }
-        })
-    }
-
     /// Reads units back and compares; only now they count.
     pub(super) async fn read_back(&mut self, written: Vec<Whole>, became: Became) -> Result<()> {
         if written.is_empty() {
@@ -135,18 +74,6 @@ impl Lane {
             self.failed(Some(whole.unit), "mismatch", why);
         }
         failpoint::pass(Point::ReadBack)
-    }
-
-    /// Notes a unit that is now equal on both sides.
-    pub(super) fn settled(
-        &mut self,
-        unit: UnitId,
-        sum: restow_model::UnitDigest,
-        written: Written,
-        became: Became,
-    ) {
-        self.shared.became(became, written);
-        self.step.watermarks.push((unit, Watermark { source: sum, target: sum }));
     }
 
     /// Settles units that the target may hold already: by both sides' digests and the watermark.
@@ -234,17 +161,6 @@ impl Lane {
     }
 }
 
-/// What an outcome means for the unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Judged {
-    Applied,
-    /// Something is there, or nobody knows.
-    Lost,
-    TooLarge,
-    /// It is reported.
-    Failed,
-}
-
 impl Whole {
     fn ops(&self, guard: Guard) -> UnitOps {
         UnitOps {
@@ -276,16 +192,4 @@ pub(super) fn named(joined: &Joined) -> String {
         all.push("it read back right only the second time".into());
     }
     all.join(", ")
-}
-
-/// Shows an error with its causes: here they are told, or nowhere.
-pub(super) fn with_causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use futures::StreamExt;
 use restow_model::{Control, Dialect, HomeState, Record, UnitDigest, UnitId};
 use restow_store::failpoint::{self, Point};
-use restow_store::ledger::{Failure, Partial, SegmentProgress, Step};
+use restow_store::ledger::{Partial, SegmentProgress};
 use restow_store::{Cursor, Error, ErrorKind, Frame, Frames, Guard, Result, Selection};
 
+use super::account::Account;
 use super::current::{Current, Mode, Staging, Whole};
+use super::pipeline::{Ended, Pipeline};
 use super::shared::Shared;
 use crate::limits::{BATCH_UNITS_MAX, REREADS_MAX};
 use crate::look::{CLAIM, bytes_of};
@@ -25,14 +27,13 @@ pub(super) struct Lane {
     /// What the ledger knows of the share; `None` where it keeps nothing of it.
     pub(super) saved: Option<SegmentProgress>,
     pub(super) current: Option<Current>,
-    pub(super) step: Step,
-    /// Units to be read again by name, and the guard to stage them under, where that is known.
-    pub(super) again: Vec<(UnitId, Option<Guard>)>,
+    pub(super) account: Account,
     /// The guard under which every unit of this lane is staged.
     pub(super) forced: Option<Guard>,
     /// Whether the step is saved at the next mark.
     pub(super) due: bool,
     partial: Option<Partial>,
+    pipeline: Pipeline,
     batch: Vec<Whole>,
     heft: usize,
     /// The last mark outside a unit.
@@ -48,11 +49,10 @@ impl Lane {
         let partial = saved.as_ref().and_then(|s| s.partial.clone());
         let outside = saved.as_ref().filter(|s| s.partial.is_none()).and_then(|s| s.cursor.clone());
         Self {
-            shared,
             saved,
             current: None,
-            step: Step::default(),
-            again: Vec::new(),
+            account: Account::new(shared.clone()),
+            pipeline: Pipeline::new(shared.clone()),
             forced: None,
             due: false,
             partial,
@@ -62,11 +62,19 @@ impl Lane {
             depth: 0,
             met: false,
             unsettled: false,
+            shared,
         }
     }
 
     /// Copies what a stream delivers; false where it was stopped before the end.
-    pub(super) async fn follow(&mut self, mut frames: Frames) -> Result<bool> {
+    pub(super) async fn follow(&mut self, frames: Frames) -> Result<bool> {
+        let followed = self.frames(frames).await;
+        // Whoever resumes the share is not to meet what is still on its way.
+        self.pipeline.wait().await;
+        followed
+    }
+
+    async fn frames(&mut self, mut frames: Frames) -> Result<bool> {
         loop {
             let frame = tokio::select! {
                 biased;
@@ -93,7 +101,7 @@ impl Lane {
             let error = Error::new(ErrorKind::Failed, OPERATION, "the source ended inside a unit");
             return Err(error.with("unit", current.unit.to_string()));
         }
-        self.again.extend(self.partial.take().map(|p| (p.unit, None)));
+        self.account.again.extend(self.partial.take().map(|p| (p.unit, None)));
         self.flush(true).await
     }
 
@@ -129,7 +137,7 @@ impl Lane {
                 current.mode = Mode::Stage(Staging { token: partial.token, resumed: true });
             }
             // The rest of the unit is gone; what was staged is no copy of what is left.
-            Some(partial) => self.again.push((partial.unit, None)),
+            Some(partial) => self.account.again.push((partial.unit, None)),
             None => {}
         }
         if !self.shared.options.units.matches(&current.unit) {
@@ -174,16 +182,17 @@ impl Lane {
     async fn relieve(&mut self) -> Result<()> {
         let Some(current) = &self.current else { return Ok(()) };
         if self.heft + current.heft >= self.shared.batch_bytes() && !self.batch.is_empty() {
-            self.flush(false).await?;
+            self.send().await?;
         }
         let Some(current) = &mut self.current else { return Ok(()) };
         let capabilities = &self.shared.target.info().capabilities;
         let heavy = current.weight > capabilities.apply_bytes_max
-            || (capabilities.staging && current.heft >= self.shared.batch_bytes());
+            || (capabilities.staging && current.heft >= self.shared.unit_bytes());
         match &current.mode {
             Mode::Gather => {
                 let many = current.records.len() > capabilities.apply_records_max;
                 if many || heavy || self.forced.is_some() {
+                    self.settle_all().await?;
                     self.begin_large().await?;
                 }
             }
@@ -201,7 +210,7 @@ impl Lane {
     fn damaged(&mut self, unit: Option<UnitId>, why: String) {
         let Some(unit) = unit else {
             self.shared.go_blind();
-            self.failed(None, "damaged", why);
+            self.account.failed(None, "damaged", why);
             return;
         };
         if let Some(current) = self.current.as_mut().filter(|c| c.unit == unit) {
@@ -212,7 +221,7 @@ impl Lane {
         }
         if self.shared.options.units.matches(&unit) && self.shared.doom(&unit) {
             self.batch.retain(|whole| whole.unit != unit);
-            self.failed(Some(unit), "damaged", why);
+            self.account.failed(Some(unit), "damaged", why);
         }
     }
 
@@ -224,7 +233,7 @@ impl Lane {
             _ => None,
         };
         if control != current.control && !matches!(current.mode, Mode::Drop(_) | Mode::Skip) {
-            self.again.push((current.unit, None));
+            self.account.again.push((current.unit, None));
             self.due = true;
             return Ok(());
         }
@@ -238,19 +247,20 @@ impl Lane {
                 let whole = current.into_whole();
                 self.heft += whole.heft;
                 self.batch.push(whole);
-                if self.batch.len() >= BATCH_UNITS_MAX || self.heft >= self.shared.batch_bytes() {
-                    self.flush(false).await?;
+                match self.batch.len() >= BATCH_UNITS_MAX || self.heft >= self.shared.batch_bytes()
+                {
+                    true => self.send().await,
+                    false => Ok(()),
                 }
-                Ok(())
             }
             Mode::Stage(_) => self.finish_staging(current).await,
             Mode::Compare(_) => self.finish_comparing(current, digest).await,
             Mode::Drop(ref token) => {
                 let token = token.clone();
                 if let Some(failure) = current.failure() {
-                    self.failed(failure.unit, &failure.what, failure.why);
+                    self.account.failed(failure.unit, &failure.what, failure.why);
                 }
-                self.discard(current.unit, token).await
+                self.account.discard(current.unit, token).await
             }
         }
     }
@@ -260,7 +270,7 @@ impl Lane {
             Some(current) => current.mark = Some((cursor, current.sum)),
             None => {
                 self.outside = Some(cursor);
-                if self.due || self.step.failures.len() >= BATCH_UNITS_MAX {
+                if self.due || self.account.step.failures.len() >= BATCH_UNITS_MAX {
                     self.flush(false).await?;
                 }
             }
@@ -268,43 +278,69 @@ impl Lane {
         Ok(())
     }
 
-    /// Notes a unit that was not copied.
-    pub(super) fn failed(&mut self, unit: Option<UnitId>, what: &str, why: impl Into<Box<str>>) {
-        self.shared.progress.failure();
-        self.step.failures.push(Failure { unit, what: what.into(), why: why.into() });
+    /// Sends the batch on its way, and saves what has come to its end.
+    async fn send(&mut self) -> Result<()> {
+        self.heft = 0;
+        let batch = std::mem::take(&mut self.batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        while self.pipeline.is_full() {
+            self.settle_one().await?;
+        }
+        self.pipeline.send(batch, self.outside.clone()).await
+    }
+
+    /// Waits for the oldest batch on its way and saves; false where there is none.
+    async fn settle_one(&mut self) -> Result<bool> {
+        let Some(Ended { behind, account, result }) = self.pipeline.end().await? else {
+            return Ok(false);
+        };
+        self.account.merge(account);
+        result?;
+        self.save_behind(behind, false).await?;
+        Ok(true)
+    }
+
+    /// Writes the batch and waits until nothing is on its way.
+    async fn settle_all(&mut self) -> Result<()> {
+        self.send().await?;
+        while self.settle_one().await? {}
+        Ok(())
     }
 
     /// Writes the batch, reads again what has to be, and saves; false where it was stopped.
     pub(super) async fn flush(&mut self, done: bool) -> Result<bool> {
         self.due = false;
-        self.heft = 0;
-        let batch = std::mem::take(&mut self.batch);
-        if !batch.is_empty() {
-            self.write(batch).await?;
-        }
-        self.unsettled |= !self.read_again().await?;
-        if !self.unsettled {
-            self.move_on(done);
-        }
-        self.save().await?;
+        self.settle_all().await?;
+        self.save_behind(self.outside.clone(), done).await?;
         Ok(!self.unsettled)
     }
 
+    /// Reads again what has to be, and saves that everything before a place is settled.
+    async fn save_behind(&mut self, place: Option<Cursor>, done: bool) -> Result<()> {
+        self.unsettled |= !self.read_again().await?;
+        if !self.unsettled {
+            self.move_on(place, done);
+        }
+        self.save().await
+    }
+
     /// Moves the place to resume at behind everything that is settled.
-    fn move_on(&mut self, done: bool) {
+    fn move_on(&mut self, place: Option<Cursor>, done: bool) {
         let staging = matches!(&self.current, Some(c) if matches!(c.mode, Mode::Stage(_)));
         let Some(saved) = &mut self.saved else { return };
         // Inside a unit that was staged in part, that part's mark is the better place.
-        let inside = saved.partial.is_some() && self.outside.is_none();
+        let inside = saved.partial.is_some() && place.is_none();
         if done || !(staging || inside || self.partial.is_some()) {
-            (saved.cursor, saved.partial) = (self.outside.clone(), None);
+            (saved.cursor, saved.partial) = (place, None);
             saved.done = done;
         }
     }
 
     /// Tells the ledger: what was settled, and how far the share has come.
     pub(super) async fn save(&mut self) -> Result<()> {
-        let mut step = std::mem::take(&mut self.step);
+        let mut step = std::mem::take(&mut self.account.step);
         let saved = self.saved.clone();
         step.segment = saved.map(|s| (s.number, s.cursor, s.partial, s.done));
         self.shared.ledger.save(self.shared.pass, step).await?;
@@ -313,10 +349,10 @@ impl Lane {
 
     /// Reads units again by name and settles them in lanes of their own.
     async fn read_again(&mut self) -> Result<bool> {
-        for (unit, forced) in std::mem::take(&mut self.again) {
+        for (unit, forced) in std::mem::take(&mut self.account.again) {
             if self.depth >= REREADS_MAX {
                 let why = "it changes while it is copied; stop who writes to it and run this again";
-                self.failed(Some(unit), "failed", why);
+                self.account.failed(Some(unit), "failed", why);
                 continue;
             }
             let frames = self.shared.source.read(vec![unit.clone()], Selection::all()).await?;
@@ -327,7 +363,7 @@ impl Lane {
             }
             if !lane.met {
                 let token = self.shared.token(&unit);
-                self.discard(unit, Some(token)).await?;
+                self.account.discard(unit, Some(token)).await?;
             }
         }
         Ok(true)

@@ -10,11 +10,13 @@
 //! - A unit counts only when it was read back from the target and matched.
 //! - An attempt that dies at any point is continued by the next with the same arguments.
 
+mod account;
 mod batch;
 mod compare;
 mod current;
 mod gone;
 mod lane;
+mod pipeline;
 mod plan;
 mod report;
 mod shared;

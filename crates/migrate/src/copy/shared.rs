@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use restow_model::{Digest, Token, UnitId};
 use restow_store::ledger::{Ledger, MigrationId, PassId, SegmentProgress};
-use restow_store::{Clock, Segment, Store};
+use restow_store::{Clock, Error, ErrorKind, Result, Segment, Store};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::current::Written;
 use super::{CopyOptions, Units};
-use crate::limits::BATCH_BYTES_MAX;
+use crate::limits::{BATCH_BYTES_MAX, UNDER_WAY_BYTES_MAX};
 use crate::{Progress, Stop};
 
 pub(super) struct Shared {
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     tally: Mutex<Tally>,
     doomed: Mutex<HashSet<UnitId>>,
     blind: AtomicBool,
+    room: Arc<Semaphore>,
 }
 
 /// What a worker takes from the queue.
@@ -98,6 +100,7 @@ impl Shared {
             tally: Mutex::default(),
             doomed: Mutex::new(hidden.units),
             blind: AtomicBool::new(hidden.nameless),
+            room: Arc::new(Semaphore::new(UNDER_WAY_BYTES_MAX)),
         }
     }
 
@@ -142,6 +145,19 @@ impl Shared {
     /// Returns about how many bytes of records a worker gathers before it writes them.
     pub(super) fn batch_bytes(&self) -> usize {
         self.target.info().capabilities.batch_bytes.min(BATCH_BYTES_MAX)
+    }
+
+    /// Returns about how many bytes a unit may have to be written at once.
+    pub(super) fn unit_bytes(&self) -> usize {
+        (self.batch_bytes() * 2).min(BATCH_BYTES_MAX)
+    }
+
+    /// Waits until so many bytes of batches, or the most there may be, have room on their way.
+    pub(super) async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes.min(UNDER_WAY_BYTES_MAX)).unwrap_or(u32::MAX);
+        self.room.clone().acquire_many_owned(bytes).await.map_err(|closed| {
+            Error::new(ErrorKind::Failed, "copy units", "the work has ended").because(closed)
+        })
     }
 
     pub(super) fn is_blind(&self) -> bool {

@@ -5,7 +5,7 @@ use restow_store::failpoint::{self, Point};
 use restow_store::ledger::Partial;
 use restow_store::{Content, Guard, Op, Result, Selection, Then, UnitOps};
 
-use super::batch::Judged;
+use super::account::Judged;
 use super::current::{Current, Mode, Staging, Written};
 use super::lane::Lane;
 use super::shared::Became;
@@ -42,7 +42,7 @@ impl Lane {
             let ops = std::iter::once(Op::Clear).chain(puts).collect();
             let then = Then::Stage(token.clone());
             let ops = UnitOps::new(current.unit.clone(), current.dialect, guard, ops, then);
-            match self.apply_one(ops).await? {
+            match self.account.apply_one(ops).await? {
                 Judged::Applied => {
                     failpoint::pass(Point::Staged)?;
                     current.mode = Mode::Stage(Staging { token, resumed: false });
@@ -52,7 +52,7 @@ impl Lane {
                 }
                 Judged::Lost if self.forced.is_none() => current.restore([first, rest].concat()),
                 Judged::Lost => {
-                    self.again.push((current.unit.clone(), None));
+                    self.account.again.push((current.unit.clone(), None));
                     current.mode = Mode::Skip;
                     self.current = Some(current);
                     self.due = true;
@@ -109,11 +109,11 @@ impl Lane {
             let guard = Guard::Staging(token.clone());
             let unit = current.unit.clone();
             let ops = UnitOps::new(unit.clone(), current.dialect, guard, ops, Then::Keep);
-            match self.apply_one(ops).await? {
+            match self.account.apply_one(ops).await? {
                 Judged::Applied => failpoint::pass(Point::Staged)?,
                 // It was promoted before its account was saved, or is no longer there.
                 Judged::Lost => {
-                    self.again.push((unit, None));
+                    self.account.again.push((unit, None));
                     self.due = true;
                     current.mode = Mode::Skip;
                     return Ok(());
@@ -148,20 +148,12 @@ impl Lane {
         chunk
     }
 
-    pub(super) async fn apply_one(&mut self, ops: UnitOps) -> Result<Judged> {
-        let unit = ops.unit.clone();
-        match self.apply(vec![ops]).await?.pop() {
-            Some(outcome) => self.judge(&unit, outcome),
-            None => Ok(Judged::Lost),
-        }
-    }
-
     /// Reads a staged unit back and promotes it.
     pub(super) async fn finish_staging(&mut self, mut current: Current) -> Result<()> {
         self.stage_records(&mut current).await?;
         let Mode::Stage(staging) = &current.mode else {
             if let Some(failure) = current.failure() {
-                self.failed(failure.unit, &failure.what, failure.why);
+                self.account.failed(failure.unit, &failure.what, failure.why);
             }
             return self.discard_of(current).await;
         };
@@ -172,7 +164,7 @@ impl Lane {
             && self.source_sum(&unit).await? != current.sum
         {
             // What was staged belongs to another state of the unit.
-            self.again.push((unit, None));
+            self.account.again.push((unit, None));
             return self.discard_of(current).await;
         }
         let what = Selection::staged(token.clone());
@@ -180,12 +172,12 @@ impl Lane {
         let found = seen.get(&unit);
         if found.is_none_or(|s| s.damage.is_some() || s.digest != current.sum) {
             if resumed {
-                self.again.push((unit, None));
+                self.account.again.push((unit, None));
             } else {
                 let damage = found.and_then(|s| s.damage.clone());
                 let why = damage.unwrap_or_else(|| count_of(found, &current.sum));
                 let why = format!("what was staged reads back differently: {why}; run this again");
-                self.failed(Some(unit), "mismatch", why);
+                self.account.failed(Some(unit), "mismatch", why);
             }
             return self.discard_of(current).await;
         }
@@ -199,20 +191,20 @@ impl Lane {
         let guard = Guard::Staging(token.clone());
         let then = Then::Promote(token.clone());
         let ops = UnitOps::new(unit.clone(), current.dialect, guard, Vec::new(), then);
-        match self.apply_one(ops).await? {
+        match self.account.apply_one(ops).await? {
             Judged::Applied => {
                 failpoint::pass(Point::Promoted)?;
                 let updated = matches!(&self.forced, Some(Guard::Exactly(_)));
                 let became = if updated { Became::Updated } else { Became::Copied };
                 let written = Written { records: current.sum.records, bytes: current.bytes };
-                self.settled(unit, current.sum, written, became);
+                self.account.settled(unit, current.sum, written, became);
                 Ok(())
             }
-            Judged::Failed => self.discard(unit, Some(token)).await,
+            Judged::Failed => self.account.discard(unit, Some(token)).await,
             // The unit moved at the target, or an answer was lost: looked at once more.
             Judged::Lost | Judged::TooLarge => {
-                self.discard(unit.clone(), Some(token)).await?;
-                self.again.push((unit, None));
+                self.account.discard(unit.clone(), Some(token)).await?;
+                self.account.again.push((unit, None));
                 Ok(())
             }
         }
@@ -230,19 +222,7 @@ impl Lane {
             Mode::Drop(token) => token,
             _ => None,
         };
-        self.discard(current.unit, token).await
-    }
-
-    /// Removes a staged copy, where there is one.
-    pub(super) async fn discard(&mut self, unit: UnitId, token: Option<Token>) -> Result<()> {
-        let Some(token) = token.filter(|_| self.shared.target.info().capabilities.staging) else {
-            return Ok(());
-        };
-        let guard = Guard::Staging(token.clone());
-        let dialect = restow_model::Dialect::default();
-        let ops = UnitOps::new(unit, dialect, guard, Vec::new(), Then::Discard(token));
-        // A copy that is not there, or not ours, is lost: just so.
-        self.apply(vec![ops]).await.map(|_| ())
+        self.account.discard(current.unit, token).await
     }
 }
 

@@ -105,11 +105,8 @@ impl Compared {
         extras: Option<mpsc::Sender<(UnitId, UnitDigest)>>,
     ) -> Result<SweepReport> {
         self.progress.enter(Phase::Sweeping, 0);
-        let (source, target) = tokio::join!(
-            sums(self.source.clone(), options, self.progress.clone()),
-            sums(self.target.clone(), options, self.progress.clone()),
-        );
-        let (source, target) = (source?, target?);
+        let stores = [self.source.clone(), self.target.clone()];
+        let [source, target] = sums(stores, options, &self.progress).await?;
         let mut findings = Findings::new(options.named_max, self.progress.clone());
         let report = &mut findings.report;
         (report.source_records, report.target_records) = (source.records, target.records);

@@ -80,36 +80,44 @@ pub(super) fn bucket_of(unit: &UnitId) -> usize {
     usize::from(Bucket::of(SALT, unit).get())
 }
 
-/// Adds up a store.
+/// Adds up two stores: the workers take shares of both.
 pub(super) async fn sums(
-    store: Arc<dyn Store>,
+    stores: [Arc<dyn Store>; 2],
     options: &VerifyOptions,
-    progress: Arc<Progress>,
-) -> Result<Sums> {
-    // Both stores are walked at once, so each has half of the workers.
-    let jobs = options.jobs.div_ceil(2).max(1);
-    let segments = store.segments(jobs * 4, Enumeration::Storage).await?;
-    let queue = Arc::new(Mutex::new(VecDeque::from(segments)));
+    progress: &Arc<Progress>,
+) -> Result<[Sums; 2]> {
+    // With one worker for each, neither store waits for the other.
+    let jobs = options.jobs.max(stores.len());
+    let mut queue = VecDeque::new();
+    for (n, store) in stores.iter().enumerate() {
+        let segments = store.segments(jobs * 2, Enumeration::Storage).await?;
+        queue.extend(segments.into_iter().enumerate().map(|(at, segment)| (at, n, segment)));
+    }
+    // In turns, so that both are read during the same time.
+    queue.make_contiguous().sort_by_key(|(at, n, _)| (*at, *n));
+    let queue = Arc::new(Mutex::new(queue));
     let mut workers = JoinSet::new();
     for _ in 0..jobs {
-        let (store, queue) = (store.clone(), queue.clone());
+        let (stores, queue) = (stores.clone(), queue.clone());
         let (options, progress) = (options.clone(), progress.clone());
         workers.spawn(async move {
-            let mut sums = Sums::new();
+            let mut sums = [Sums::new(), Sums::new()];
             loop {
                 let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                let Some(segment) = next else { return Ok(sums) };
-                add(&*store, segment, &options, &progress, &mut sums).await?;
+                let Some((_, n, segment)) = next else { return Ok(sums) };
+                add(&*stores[n], segment, &options, &progress, &mut sums[n]).await?;
             }
         });
     }
-    let mut all = Sums::new();
+    let mut all = [Sums::new(), Sums::new()];
     while let Some(ended) = workers.join_next().await {
-        let ended: Result<Sums> = ended.unwrap_or_else(|stopped| {
+        let ended: Result<[Sums; 2]> = ended.unwrap_or_else(|stopped| {
             let message = "a worker stopped unexpectedly; this is a defect of restow";
             Err(Error::new(ErrorKind::Failed, "sweep", message).because(stopped))
         });
-        all.merge(ended?);
+        for (all, other) in all.iter_mut().zip(ended?) {
+            all.merge(other);
+        }
     }
     Ok(all)
 }
