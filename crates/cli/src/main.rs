@@ -21,7 +21,7 @@ use exit::Exit;
 use out::Out;
 
 fn main() -> ExitCode {
-    memory::give_back_large_blocks();
+    memory::keep_little();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return usage(&error),
