@@ -73,7 +73,7 @@ fn object(
 fn string(body: &Body, out: &mut String) -> Result<(), &'static str> {
     out.push('"');
     match body {
-        Body::Text(text) => text.chars().for_each(|c| character(c, out)),
+        Body::Text(text) => escaped(text, out),
         Body::Bytes(bytes) => wtf8(bytes, out).ok_or("bytes do not fit JSON")?,
         _ => return Err("bytes do not fit JSON"),
     }
@@ -81,8 +81,20 @@ fn string(body: &Body, out: &mut String) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Appends a character inside a text, escaped where JSON asks for it.
-pub fn character(c: char, out: &mut String) {
+/// Appends text, escaped where JSON asks for it.
+pub fn escaped(text: &str, out: &mut String) {
+    let mut from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if matches!(byte, b'"' | b'\\' | 0..=0x1f) {
+            out.push_str(&text[from..at]);
+            character(char::from(byte), out);
+            from = at + 1;
+        }
+    }
+    out.push_str(&text[from..]);
+}
+
+fn character(c: char, out: &mut String) {
     match c {
         '"' => out.push_str("\\\""),
         '\\' => out.push_str("\\\\"),
@@ -107,7 +119,7 @@ fn wtf8(mut bytes: &[u8], out: &mut String) -> Option<()> {
                 (std::str::from_utf8(good).ok()?, rest)
             }
         };
-        good.chars().for_each(|c| character(c, out));
+        escaped(good, out);
         let Some(([0xed, middle @ 0xa0..=0xbf, low @ 0x80..=0xbf], rest)) =
             rest.split_first_chunk::<3>()
         else {

@@ -187,14 +187,12 @@ pub(in super::super) fn each(
     let channels: Vec<&str> = keys.iter().map(|k| &*k.2).collect();
     let versions: Vec<&str> = keys.iter().map(|k| &*k.3).collect();
     let parameters = [
-        (&threads as &(dyn postgres::types::ToSql + Sync), Type::TEXT_ARRAY),
+        (&threads as _, Type::TEXT_ARRAY),
         (&namespaces as _, Type::TEXT_ARRAY),
         (&channels as _, Type::TEXT_ARRAY),
         (&versions as _, Type::TEXT_ARRAY),
     ];
-    use postgres::fallible_iterator::FallibleIterator;
-    let mut rows = reader.tx.query_typed_raw(&sql, parameters)?;
-    while let Some(row) = rows.next()? {
+    for row in reader.tx.query_typed(&sql, &parameters)? {
         let number: i64 = row.try_get(0)?;
         if let Some(key) = usize::try_from(number - 1).ok().and_then(|n| keys.get(n)) {
             visit(key, &row)?;

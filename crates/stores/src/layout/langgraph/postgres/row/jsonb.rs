@@ -7,7 +7,7 @@
 use restow_model::{Body, Float, Map};
 
 use super::super::super::json;
-use super::super::super::json_text::character;
+use super::super::super::json_text::escaped;
 
 /// How deep lists and objects may be nested; what is written is read again.
 const DEPTH_MAX: usize = json::DEPTH_MAX;
@@ -81,7 +81,7 @@ fn object(map: &Map, out: &mut String, depth: usize) -> bool {
 
 fn string(text: &str, out: &mut String) {
     out.push('"');
-    text.chars().for_each(|c| character(c, out));
+    escaped(text, out);
     out.push('"');
 }
 
