@@ -93,7 +93,9 @@ fn what_takes_too_long_or_stands_in_the_way_may_be_tried_again() {
     });
     assert_says(ended(overtaken), ErrorKind::Unavailable, "another transaction");
     let ended_by_hand = act(&one, "SELECT pg_terminate_backend(pg_backend_pid())");
-    assert_says(ended_by_hand, ErrorKind::Unavailable, "shutting down");
+    // The server's last words may be lost with the connection.
+    let kind = ended_by_hand.map_err(|error| error.kind());
+    assert_eq!(kind, Err(ErrorKind::Unavailable));
     act(&one, "SELECT 1").expect("another connection");
 }
 
