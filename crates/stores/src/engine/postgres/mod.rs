@@ -16,6 +16,7 @@ mod conninfo;
 pub mod copy_in;
 pub mod error;
 mod passfile;
+pub mod pieces;
 pub mod registers;
 mod service;
 pub mod settings;

@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 
-use postgres::types::Type;
+use bytes::Bytes;
+use postgres::types::{ToSql, Type};
 use restow_model::UnitId;
 
 use super::super::row::{WriteRow, write_record};
 use super::checkpoints::Loaded;
 use super::keys::{Keys, RowKey, Table, Walk};
-use super::{Reader, blobs, side};
+use super::{Reader, side};
 use crate::engine::postgres::Fail;
+use crate::engine::postgres::pieces::{self, WHOLE_BYTES_MAX};
 
 /// The pending writes of a walk, in its order.
 pub(super) struct Writes {
@@ -64,9 +66,16 @@ impl Writes {
 fn rows(reader: &mut Reader<'_, '_>, keys: Vec<RowKey>) -> Result<Vec<Loaded>, Fail> {
     let mut loaded = Vec::with_capacity(keys.len());
     for mut key in keys {
-        let (cells, first) = match key.row.take() {
-            Some(row) => (row, Table::Writes.first_cell()),
-            None => (large(reader, &key)?, 0),
+        let (cells, first, bytes) = match key.row.take() {
+            Some(row) => {
+                let first = Table::Writes.first_cell();
+                let bytes = Bytes::copy_from_slice(row.try_get(first + 3)?);
+                (row, first, bytes)
+            }
+            None => {
+                let (row, bytes) = large(reader, &key)?;
+                (row, 0, bytes)
+            }
         };
         let record = write_record(WriteRow {
             namespace: &key.namespace,
@@ -76,7 +85,7 @@ fn rows(reader: &mut Reader<'_, '_>, keys: Vec<RowKey>) -> Result<Vec<Loaded>, F
             channel: cells.try_get(first)?,
             tag: cells.try_get(first + 1)?,
             path: cells.try_get(first + 2)?,
-            bytes: blobs::copied(cells.try_get(first + 3)?)?,
+            bytes,
         });
         loaded.push(Loaded { key, found: Ok(record) });
     }
@@ -84,20 +93,27 @@ fn rows(reader: &mut Reader<'_, '_>, keys: Vec<RowKey>) -> Result<Vec<Loaded>, F
 }
 
 /// Fetches a row that is too large to come with its key.
-fn large(reader: &mut Reader<'_, '_>, key: &RowKey) -> Result<postgres::Row, Fail> {
+fn large(reader: &mut Reader<'_, '_>, key: &RowKey) -> Result<(postgres::Row, Bytes), Fail> {
     let path = if reader.shape.has_path { "task_path" } else { "''" };
-    let sql = format!(
-        "SELECT channel, type, {path}, blob FROM {} WHERE \
-         (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) = ($1, $2, $3, $4, $5)",
+    let is_whole = key.bytes <= WHOLE_BYTES_MAX;
+    let blob = if is_whole { "blob" } else { "NULL::bytea" };
+    let row = format!(
+        "{} WHERE (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) = ($1, $2, $3, $4, $5)",
         reader.place.writes
     );
     let thread = key.unit.as_str();
     let parameters = [
-        (&thread as _, Type::TEXT),
+        (&thread as &(dyn ToSql + Sync), Type::TEXT),
         (&key.namespace as _, Type::TEXT),
         (&key.checkpoint as _, Type::TEXT),
         (&key.task as _, Type::TEXT),
         (&key.index as _, Type::INT4),
     ];
-    Ok(reader.tx.query_typed_one(&sql, &parameters)?)
+    let sql = format!("SELECT channel, type, {path}, {blob} FROM {row}");
+    let cells = reader.tx.query_typed_one(&sql, &parameters)?;
+    let bytes = match is_whole {
+        true => Bytes::copy_from_slice(cells.try_get(3)?),
+        false => pieces::fetch(reader.tx, ("blob", &row), &parameters)?.unwrap_or_default(),
+    };
+    Ok((cells, bytes))
 }
