@@ -18,8 +18,8 @@ use super::send::Changes;
 use crate::engine::postgres::Fail;
 use crate::layout::parts::rows::{NewPage, PagePlace, Staging, UnitRow, WriteRows};
 
-/// How many bytes of pages and parts are held back.
-const HELD_BYTES_MAX: usize = 4 << 20;
+/// How many bytes of pages and parts are held back; on their way they are held three times.
+const HELD_BYTES_MAX: usize = 1 << 20;
 /// How many parts a log looks up at once.
 const PARTS_AT_ONCE: i64 = 16;
 

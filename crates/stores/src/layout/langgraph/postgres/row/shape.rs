@@ -80,7 +80,7 @@ pub(super) fn inline(value: &Value) -> Option<Body> {
     let body = scalar(value)?;
     let is_kept = match &body {
         Body::Float(f) => jsonb::is_exact_float(*f) && f.get().abs() < INLINE_FLOAT_END,
-        Body::Text(text) => text.len() <= INLINE_TEXT_MAX && !text.contains('\0'),
+        Body::Text(text) => !text.contains('\0'),
         _ => true,
     };
     (is_kept && packed(&body)? == value.bytes).then_some(body)
@@ -88,11 +88,10 @@ pub(super) fn inline(value: &Value) -> Option<Body> {
 
 fn scalar(value: &Value) -> Option<Body> {
     let bytes = &value.bytes;
-    if !matches!(
-        Reader::new(bytes).head().ok()?,
-        Head::Nil | Head::Bool(_) | Head::Int(_) | Head::Uint(_) | Head::F64(_) | Head::Str(_)
-    ) {
-        return None;
+    match Reader::new(bytes).head().ok()? {
+        Head::Nil | Head::Bool(_) | Head::Int(_) | Head::Uint(_) | Head::F64(_) => {}
+        Head::Str(len) if len <= INLINE_TEXT_MAX => {}
+        _ => return None,
     }
     items::read(&mut Reader::new(bytes), &mut OrderLog::default()).ok()
 }
