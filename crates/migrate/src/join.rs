@@ -5,10 +5,10 @@
 
 use futures::StreamExt;
 use restow_model::{Key, Record, UnitDigest, UnitId};
-use restow_store::{Expect, Frame, Frames, Op, Result, Selection, Store};
+use restow_store::{Content, Expect, Frame, Frames, Op, Result, Selection, Store};
 
 use crate::limits::JOIN_BYTES_MAX;
-use crate::look::{CLAIM, fault_of, heft_of};
+use crate::look::{CLAIM, heft_of};
 
 /// How one record differs at the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,7 +79,8 @@ impl Join {
     /// Begins a join against what the target holds of a unit now.
     pub(crate) async fn begin(target: &dyn Store, unit: UnitId, named_max: usize) -> Result<Self> {
         let capabilities = target.info().capabilities;
-        let target = target.read(vec![unit], Selection::all()).await?;
+        let what = Selection { content: Content::Checked, ..Selection::all() };
+        let target = target.read(vec![unit], what).await?;
         Ok(Self {
             target,
             next: None,
@@ -190,10 +191,6 @@ impl Join {
     }
 
     fn hold(&mut self, record: &Record) {
-        if let Some(why) = fault_of(record) {
-            let why = format!("record {}: {why}", record.key);
-            self.found.target_damage.get_or_insert(why);
-        }
         if self.last_held.as_ref().is_some_and(|last| *last >= record.key) {
             let why = format!("record {}: it stands twice or out of order", record.key);
             self.found.target_damage.get_or_insert(why);

@@ -37,11 +37,9 @@ pub(crate) async fn look(
 ) -> Result<HashMap<UnitId, Seen>> {
     let mut found: HashMap<UnitId, Seen> = HashMap::with_capacity(units.len());
     let mut open: Option<(UnitId, Seen)> = None;
-    if store.info().capabilities.names_values && what.content == Content::All {
-        // The names are made from the values; nothing more can be said of these.
-        what.content = Content::Bodies;
+    if what.content == Content::All {
+        what.content = Content::Checked;
     }
-    let whole = what.content == Content::All;
     let mut frames = store.read(units, what).await?;
     while let Some(frame) = frames.next().await {
         match (frame?, &mut open) {
@@ -50,9 +48,6 @@ pub(crate) async fn look(
             }
             (Frame::Record(record), Some((_, seen))) => {
                 seen.digest.merge(&record.summed());
-                if let Some(why) = whole.then(|| fault_of(&record)).flatten() {
-                    seen.damage.get_or_insert(format!("record {}: {why}", record.key));
-                }
             }
             (Frame::Damaged { unit, place, why }, open) => {
                 let damage = format!("{place}: {why}");
@@ -83,29 +78,6 @@ pub(crate) async fn look(
 
 /// What is wrong where a store's own digest of a unit is not that of its records.
 pub(crate) const CLAIM: &str = "the digest that the store keeps is not that of its records";
-
-/// Says what is wrong with the values of a record that was read whole.
-pub(crate) fn fault_of(record: &Record) -> Option<String> {
-    for value in &record.values {
-        if value.bytes.len() as u64 != value.name.len {
-            let (is, named) = (value.bytes.len(), value.name.len);
-            return Some(format!("a value of {named} bytes has {is}"));
-        }
-        if restow_model::Digest::of(&value.bytes) != value.name.digest {
-            return Some(format!(
-                "a value's bytes are not those of its digest {}",
-                value.name.digest
-            ));
-        }
-    }
-    let mut missing = None;
-    record.body.each_value(&mut |name| {
-        if record.value(&name).is_none() {
-            missing = Some(name.digest);
-        }
-    });
-    missing.map(|digest| format!("the value {digest} is missing"))
-}
 
 /// Says which of some units a store holds.
 pub(crate) async fn held(store: &dyn Store, units: Vec<UnitId>) -> Result<Vec<UnitId>> {

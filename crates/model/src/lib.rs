@@ -20,7 +20,7 @@ mod varint;
 pub use body::{Body, Map};
 pub use bucket::{BUCKETS, Bucket};
 pub use control::{Control, Generation, HomeState, Token};
-pub use digest::{Digest, Sum, UnitDigest};
+pub use digest::{Digest, Digesting, Sum, UnitDigest};
 pub use key::{Key, KeyBuilder, KeyPart};
 pub use number::{Decimal, Float, Integer};
 pub use record::{Record, Residue};

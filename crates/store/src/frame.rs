@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use futures::Stream;
-use restow_model::{Control, Dialect, Record, UnitDigest, UnitId};
+use restow_model::{Control, Dialect, Digest, Record, UnitDigest, UnitId};
 
 use crate::Result;
 
@@ -57,4 +57,27 @@ impl fmt::Debug for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Cursor({})", self.0.escape_ascii())
     }
+}
+
+/// Says what is wrong with the values of a record that was read whole.
+pub fn fault_of(record: &Record) -> Option<String> {
+    for value in &record.values {
+        if value.bytes.len() as u64 != value.name.len {
+            let (is, named) = (value.bytes.len(), value.name.len);
+            return Some(format!("a value of {named} bytes has {is}"));
+        }
+        if Digest::of(&value.bytes) != value.name.digest {
+            return Some(format!(
+                "a value's bytes are not those of its digest {}",
+                value.name.digest
+            ));
+        }
+    }
+    let mut missing = None;
+    record.body.each_value(&mut |name| {
+        if record.value(&name).is_none() {
+            missing = Some(name.digest);
+        }
+    });
+    missing.map(|digest| format!("the value {digest} is missing"))
 }

@@ -100,6 +100,9 @@ pub enum Content {
     All,
     /// Body and residue; values only by name.
     Bodies,
+    /// The same, and of every value it was made sure that its bytes are there and are those of its
+    /// name; a record of which that cannot be said is damaged.
+    Checked,
     /// No record at all.
     Nothing,
 }

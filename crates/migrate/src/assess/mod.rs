@@ -13,10 +13,10 @@ use std::sync::Arc;
 use futures::StreamExt;
 use restow_model::{Dialect, Digest, Key, Record, UnitId, canonical};
 use restow_store::parts::cut::cut;
-use restow_store::{Enumeration, Frame, Result, Store};
+use restow_store::{Enumeration, Frame, Result, Store, fault_of};
 
 use crate::limits::NAMED_MAX;
-use crate::look::{bytes_of, fault_of};
+use crate::look::bytes_of;
 use crate::{Phase, Progress, Stop};
 use distinct::{Distinct, Repeats};
 

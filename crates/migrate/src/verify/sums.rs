@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
 use restow_model::{BUCKETS, Bucket, Key, UnitDigest, UnitId};
-use restow_store::{Enumeration, Error, ErrorKind, Frame, Result, Segment, Store};
+use restow_store::{Enumeration, Error, ErrorKind, Frame, Result, Segment, Store, fault_of};
 use tokio::task::JoinSet;
 
 use super::{VerifyOptions, What};
 use crate::Progress;
 use crate::limits::NAMED_MAX;
-use crate::look::{bytes_of, fault_of};
+use crate::look::bytes_of;
 
 /// The salt of the sweep's buckets, so that they are not a rollout's.
 const SALT: &[u8] = b"sweep";

@@ -13,7 +13,7 @@ use super::state::{State, Stored, Unit};
 use super::{MemoryOptions, MemoryStore};
 use crate::{
     Content, Cursor, Enumeration, Error, ErrorKind, Frame, Frames, Order, Result, Segment,
-    Selection, View,
+    Selection, View, fault_of,
 };
 
 /// What the steps of a plan look at.
@@ -227,7 +227,13 @@ fn record_frame(id: &UnitId, stored: &Stored, what: &Selection) -> Frame {
         return Frame::Damaged { unit: Some(id.clone()), place, why: why.clone() };
     }
     let mut record = stored.record.clone();
-    if what.content == Content::Bodies {
+    if what.content == Content::Checked
+        && let Some(why) = fault_of(&record)
+    {
+        let place = format!("record {}", record.key);
+        return Frame::Damaged { unit: Some(id.clone()), place, why };
+    }
+    if what.content != Content::All {
         record.values.clear();
     }
     Frame::Record(record)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use restow_model::{Digest, ValueRef};
+use restow_model::{Digest, Digesting, ValueRef};
 
 use super::part::{Codec, Elements};
 use super::pointer::{self, Piece};
@@ -12,6 +12,8 @@ use crate::buffer::Buffer;
 
 /// How many bytes of opened parts a joiner keeps.
 const CACHE_BYTES_MAX: usize = 3 << 20;
+/// How many while it puts together a value that they would not hold anyway.
+const PASSING_BYTES_MAX: usize = 512 << 10;
 /// How long the spelling of a pointer may be before it is taken for damage.
 const SPELLING_BYTES_MAX: usize = 256 << 20;
 
@@ -28,13 +30,15 @@ pub struct Joiner {
     /// Opened parts by their first element, each with the moment of its last use.
     cache: BTreeMap<u64, (Elements, u64)>,
     weight: usize,
+    weight_max: usize,
     uses: u64,
 }
 
 impl Joiner {
     /// Makes a joiner without parts.
     pub fn new() -> Result<Self, Torn> {
-        Ok(Self { codec: Codec::new()?, cache: BTreeMap::new(), weight: 0, uses: 0 })
+        let (codec, cache) = (Codec::new()?, BTreeMap::new());
+        Ok(Self { codec, cache, weight: 0, weight_max: CACHE_BYTES_MAX, uses: 0 })
     }
 
     /// Forgets all parts: the next value belongs to another unit.
@@ -56,6 +60,51 @@ impl Joiner {
         parts: &mut dyn Fetch,
     ) -> Result<Bytes, Torn> {
         let torn = |found: usize| Torn::Value { expected: name.len, found: found as u64 };
+        let expected = usize::try_from(name.len).map_err(|_| torn(0))?;
+        let mut value = Buffer::zeroed(expected).map_err(|e| Torn::Unreadable(e.to_string()))?;
+        let mut len = 0;
+        self.value(pointer, name, parts, &mut |bytes| {
+            let place = value.get_mut(len..).and_then(|rest| rest.get_mut(..bytes.len()));
+            len += bytes.len();
+            place.map(|place| place.copy_from_slice(bytes)).is_some()
+        })?;
+        match len == expected && Digest::of(&value) == name.digest {
+            true => Ok(value.freeze()),
+            false => Err(torn(len)),
+        }
+    }
+
+    /// Checks length and digest of a value without putting it together.
+    pub fn check(
+        &mut self,
+        pointer: &Pointer,
+        name: &ValueRef,
+        parts: &mut dyn Fetch,
+    ) -> Result<(), Torn> {
+        let (mut digest, mut len) = (Digesting::default(), 0);
+        self.value(pointer, name, parts, &mut |bytes| {
+            digest.add(bytes);
+            len += bytes.len() as u64;
+            len <= name.len
+        })?;
+        match len == name.len && digest.finish() == name.digest {
+            true => Ok(()),
+            false => Err(Torn::Value { expected: name.len, found: len }),
+        }
+    }
+
+    /// Hands out a value run by run, until `put` has no more room.
+    fn value(
+        &mut self,
+        pointer: &Pointer,
+        name: &ValueRef,
+        parts: &mut dyn Fetch,
+        put: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), Torn> {
+        self.weight_max = match name.len > CACHE_BYTES_MAX as u64 {
+            true => PASSING_BYTES_MAX,
+            false => CACHE_BYTES_MAX,
+        };
         let mut pieces = std::borrow::Cow::Borrowed(&pointer.pieces);
         for _ in 0..pointer.depth {
             let mut spelled = Vec::new();
@@ -65,18 +114,7 @@ impl Joiner {
             })?;
             pieces = std::borrow::Cow::Owned(pointer::decode(&spelled)?);
         }
-        let expected = usize::try_from(name.len).map_err(|_| torn(0))?;
-        let mut value = Buffer::zeroed(expected).map_err(|e| Torn::Unreadable(e.to_string()))?;
-        let mut len = 0;
-        self.spell(&pieces, parts, &mut |bytes| {
-            let place = value.get_mut(len..).and_then(|rest| rest.get_mut(..bytes.len()));
-            len += bytes.len();
-            place.map(|place| place.copy_from_slice(bytes)).is_some()
-        })?;
-        match len == expected && Digest::of(&value) == name.digest {
-            true => Ok(value.freeze()),
-            false => Err(torn(len)),
-        }
+        self.spell(&pieces, parts, put)
     }
 
     /// Hands out what pieces spell, run by run, until `put` has no more room.
@@ -131,7 +169,7 @@ impl Joiner {
 
     fn keep(&mut self, elements: Elements) -> u64 {
         self.weight += elements.weight();
-        while self.weight > CACHE_BYTES_MAX {
+        while self.weight > self.weight_max {
             let oldest = self.cache.iter().min_by_key(|(_, (_, used))| *used).map(|(n, _)| *n);
             let Some((gone, _)) = oldest.and_then(|first| self.cache.remove(&first)) else { break };
             self.weight -= gone.weight();

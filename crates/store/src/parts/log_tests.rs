@@ -76,6 +76,7 @@ impl Run {
         let mut joiner = Joiner::new().expect("a joiner");
         for (pointer, name) in &self.stored {
             joiner.join(pointer, name, &mut self.shelf).expect("the value, whole");
+            joiner.check(pointer, name, &mut self.shelf).expect("the same");
         }
         self.shelf.0.iter().map(|p| p.raw_len as u64).sum()
     }
@@ -193,7 +194,9 @@ proptest! {
         }
         let mut joiner = Joiner::new().expect("a joiner");
         for ((pointer, name), (_, bytes)) in stored.iter().zip(&values) {
-            if let Ok(joined) = joiner.join(pointer, name, &mut shelf) {
+            let joined = joiner.join(pointer, name, &mut shelf);
+            prop_assert_eq!(joiner.check(pointer, name, &mut shelf).is_ok(), joined.is_ok());
+            if let Ok(joined) = joined {
                 prop_assert_eq!(&joined[..], &bytes[..]);
             }
         }

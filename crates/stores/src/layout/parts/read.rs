@@ -269,16 +269,20 @@ impl<'c> Reader<'c> {
         };
         let size: u64 = names.iter().map(|name| name.len).sum();
         let size = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(entry.weight());
-        let room = self.out.reserve(size)?;
-        if content == Content::All {
+        let is_whole = content == Content::All;
+        let room = self.out.reserve(if is_whole { size } else { entry.weight() })?;
+        if content != Content::Bodies {
             for (name, (form, pointer)) in names.iter().zip(&entry.pointers) {
                 let mut parts = PartRows::new(&mut *rows, unit.unit_no);
-                let joined = Pointer::from_bytes(pointer)
-                    .map_err(Into::into)
-                    .and_then(|pointer| self.joiner.join(&pointer, name, &mut parts));
-                match parts.joined(joined).map_err(Ended::Engine)? {
+                let pointer = Pointer::from_bytes(pointer).map_err(Torn::from);
+                let read = pointer.and_then(|pointer| match is_whole {
+                    true => self.joiner.join(&pointer, name, &mut parts).map(Some),
+                    false => self.joiner.check(&pointer, name, &mut parts).map(|()| None),
+                });
+                match parts.joined(read).map_err(Ended::Engine)? {
                     Ok(bytes) => {
-                        record.values.push(restow_model::Value { name: *name, form: *form, bytes });
+                        let value = |bytes| restow_model::Value { name: *name, form: *form, bytes };
+                        record.values.extend(bytes.map(value));
                     }
                     Err(torn) => {
                         let frame = damage::record_frame(&unit.unit, &entry.key, torn.to_string());

@@ -217,7 +217,7 @@ fn tuple(
         |write: &Record| write.body.get("path").and_then(|path| path.as_text().map(str::to_owned));
     // Stable: within a path they are ordered by task and index already.
     writes.sort_by_cached_key(path);
-    if content == Content::Bodies {
+    if content != Content::All {
         checkpoint.values.clear();
         writes.iter_mut().for_each(|write| write.values.clear());
     }

@@ -229,7 +229,7 @@ fn tuple(reading: &mut Reading<'_>, rowid: i64, content: Content) -> Result<Chec
     // Stable: within a path they are ordered by task and index already.
     writes.sort_by_cached_key(path);
     let mut checkpoint = checkpoint;
-    if content == Content::Bodies {
+    if content != Content::All {
         checkpoint.values.clear();
         writes.iter_mut().for_each(|write| write.values.clear());
     }

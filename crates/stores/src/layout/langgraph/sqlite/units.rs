@@ -209,7 +209,7 @@ pub(super) fn send_unit(
             let room = sender.reserve(weight)?;
             match reading.load(table, row)? {
                 Found::Record(_, mut record) => {
-                    if what.content == Content::Bodies {
+                    if what.content != Content::All {
                         record.values.clear();
                     }
                     let key = record.key.clone();

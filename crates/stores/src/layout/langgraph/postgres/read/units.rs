@@ -313,7 +313,7 @@ impl Visitor for Frames<'_> {
                 return Ok(self.sender.send(Frame::Damaged { unit, place, why })?);
             }
         };
-        if self.content == Content::Bodies {
+        if self.content != Content::All {
             record.values.clear();
         }
         let key = record.key.clone();
