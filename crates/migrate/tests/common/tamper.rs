@@ -7,9 +7,9 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use restow_model::{Body, Dialect, Key, Record, UnitId};
 use restow_store::{
-    Batch, Cursor, Enumeration, Error, ErrorKind, Etag, Frame, Frames, Purged, RegisterName,
-    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, UnitOutcome,
-    Unsupported,
+    Batch, Content, Cursor, Enumeration, Error, ErrorKind, Etag, Frame, Frames, Purged,
+    RegisterName, Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap,
+    UnitOutcome, Unsupported, fault_of,
 };
 
 use super::record;
@@ -114,6 +114,18 @@ fn extra_unit() -> Vec<Result<Frame>> {
     vec![Ok(begin), Ok(Frame::Record(record(1, "extra"))), Ok(end)]
 }
 
+/// Tells a frame as a store does that checked it.
+fn checked(frame: Frame) -> Frame {
+    let Frame::Record(record) = frame else { return frame };
+    match fault_of(&record) {
+        Some(why) => {
+            let place = format!("record {}", record.key);
+            Frame::Damaged { unit: Some(UnitId::new("u01")), place, why }
+        }
+        None => Frame::Record(Record { values: Vec::new(), ..record }),
+    }
+}
+
 /// Tells a frame as it is, or another.
 fn story(tamper: Option<Tamper>, frame: Frame, skips: &mut bool) -> Vec<Result<Frame>> {
     let Some(tamper) = tamper else { return vec![Ok(frame)] };
@@ -201,7 +213,13 @@ impl Store for Tampered {
     }
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
-        Ok(self.told(self.inner.read(units, what).await?, false))
+        if what.content != Content::Checked {
+            return Ok(self.told(self.inner.read(units, what).await?, false));
+        }
+        // What is wrong with a value is what the store itself meets while it checks.
+        let what = Selection { content: Content::All, ..what };
+        let told = self.told(self.inner.read(units, what).await?, false);
+        Ok(Box::pin(told.map(|frame| frame.map(checked))))
     }
 
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {
