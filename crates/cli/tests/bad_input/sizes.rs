@@ -73,6 +73,11 @@ fn values_of_16_mebibytes_through_a_server_as_parts() {
 }
 
 #[test]
+fn values_of_16_mebibytes_through_a_server_as_rows() {
+    through_a_server("langgraph", SERVED_MEMORY_MAX, large_values);
+}
+
+#[test]
 fn one_long_thread_through_a_server_as_parts() {
     through_a_server("parts", MEMORY_MAX, long_thread);
 }

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use postgres::types::Type;
+use postgres::types::{ToSql, Type};
 use restow_model::UnitId;
 
 use super::super::row::{Opened, StoredBlob};
 use super::Reader;
 use super::keys::RowKey;
 use crate::engine::postgres::Fail;
+use crate::engine::postgres::pieces::{self, WHOLE_BYTES_MAX};
 
 /// Blobs up to this size are loaded with their page, larger ones at their checkpoint's turn.
 const SMALL_BYTES_MAX: usize = 32 << 10;
@@ -70,7 +71,7 @@ impl Blobs {
             let bytes: Option<i32> = row.try_get(1)?;
             let held = match bytes.and_then(|n| usize::try_from(n).ok()) {
                 Some(bytes) if bytes > SMALL_BYTES_MAX => Held::Sized(bytes),
-                _ => Held::Loaded(stored(row, 2)?),
+                _ => Held::Loaded(stored(row, (2, 3))?),
             };
             self.held.insert(key.clone(), held);
             Ok(())
@@ -106,14 +107,15 @@ impl Blobs {
         self.last.clear();
         for (key, opened) in named {
             self.last = keys(key, opened).collect();
-            let lacks = |key: &&BlobKey| matches!(self.held.get(*key), Some(Held::Sized(_)));
-            wanted.extend(self.last.iter().filter(lacks).cloned());
+            wanted.extend_from_slice(&self.last);
         }
         wanted.sort_unstable();
         wanted.dedup();
+        self.forget(&wanted);
+        wanted.retain(|key| matches!(self.held.get(key), Some(Held::Sized(_))));
         let table = &reader.place.blobs;
-        each(reader, table, &wanted, "k.n, r.type, r.blob", &mut |key, row| {
-            self.held.insert(key.clone(), Held::Loaded(stored(row, 1)?));
+        each_stored(reader, table, &wanted, &mut |key, blob| {
+            self.held.insert(key.clone(), Held::Loaded(blob));
             Ok(())
         })
     }
@@ -127,15 +129,24 @@ impl Blobs {
         }
     }
 
-    /// Forgets large blobs, but for what the last checkpoint named: the next one shares most of it.
-    pub(super) fn keep(&mut self, last: &RowKey) {
-        let keep = &self.last;
-        let is_kept =
-            |key: &BlobKey| key.0 == last.unit && *key.1 == *last.namespace && keep.contains(key);
+    /// Forgets large blobs, but for what the last checkpoint named: the next one of its unit shares
+    /// most of it.
+    pub(super) fn keep(&mut self) {
+        let last = std::mem::take(&mut self.last);
+        self.forget(&last);
+        self.last = last;
+    }
+
+    /// Forgets every large blob.
+    pub(super) fn clear(&mut self) {
+        self.forget(&[]);
+    }
+
+    fn forget(&mut self, but: &[BlobKey]) {
         for (key, held) in &mut self.held {
             let Held::Loaded(blob) = held else { continue };
             let bytes = blob.bytes().map_or(0, Bytes::len);
-            if bytes > SMALL_BYTES_MAX && !is_kept(key) {
+            if bytes > SMALL_BYTES_MAX && !but.contains(key) {
                 // A later checkpoint of the page may name it again.
                 *held = Held::Sized(bytes);
             }
@@ -143,31 +154,57 @@ impl Blobs {
     }
 }
 
-/// Reads a blob row's tag and bytes, from a column on.
-pub(in super::super) fn stored(row: &postgres::Row, at: usize) -> Result<StoredBlob, Fail> {
-    let bytes: Option<&[u8]> = row.try_get(at + 1)?;
-    Ok(StoredBlob::new(row.try_get(at)?, bytes.map(copied).transpose()?))
+/// Calls `visit` with each blob row that is there; large ones are fetched alone and come last.
+pub(in super::super) fn each_stored(
+    reader: &mut Reader<'_, '_>,
+    table: &str,
+    keys: &[BlobKey],
+    visit: &mut dyn FnMut(&BlobKey, StoredBlob) -> Result<(), Fail>,
+) -> Result<(), Fail> {
+    let select = format!(
+        "k.n, r.type, octet_length(r.blob) > {WHOLE_BYTES_MAX}, \
+         CASE WHEN octet_length(r.blob) <= {WHOLE_BYTES_MAX} THEN r.blob END"
+    );
+    let mut large: Vec<(BlobKey, String)> = Vec::new();
+    each(reader, table, keys, &select, &mut |key, row| {
+        match row.try_get(2)? {
+            Some(true) => large.push((key.clone(), row.try_get(1)?)),
+            _ => visit(key, stored(row, (1, 3))?)?,
+        }
+        Ok(())
+    })?;
+    for (key, tag) in large {
+        let bytes = whole(reader, table, &key)?;
+        visit(&key, StoredBlob::new(&tag, bytes))?;
+    }
+    Ok(())
 }
 
-/// Copies bytes out of a message of the server's; large ones into memory that goes back whole.
-pub(super) fn copied(bytes: &[u8]) -> Result<Bytes, Fail> {
-    if bytes.len() <= 1 << 20 {
-        return Ok(Bytes::copy_from_slice(bytes));
-    }
-    let buffer = restow_store::buffer::Buffer::zeroed(bytes.len());
-    let mut buffer = buffer.map_err(|error| {
-        let message = "a value is larger than this machine has room for";
-        let error =
-            restow_store::Error::new(restow_store::ErrorKind::Failed, "read units", message)
-                .because(error);
-        Fail::from(error)
-    })?;
-    buffer.copy_from_slice(bytes);
-    Ok(buffer.freeze())
+fn whole(
+    reader: &mut Reader<'_, '_>,
+    table: &str,
+    (unit, namespace, channel, version): &BlobKey,
+) -> Result<Option<Bytes>, Fail> {
+    let from =
+        format!("{table} WHERE (thread_id, checkpoint_ns, channel, version) = ($1, $2, $3, $4)");
+    let thread = unit.as_str();
+    let parameters = [
+        (&thread as &(dyn ToSql + Sync), Type::TEXT),
+        (&&**namespace as _, Type::TEXT),
+        (&&**channel as _, Type::TEXT),
+        (&&**version as _, Type::TEXT),
+    ];
+    pieces::fetch(reader.tx, ("blob", &from), &parameters)
+}
+
+/// Reads a blob row's tag and bytes from their columns.
+fn stored(row: &postgres::Row, (tag, bytes): (usize, usize)) -> Result<StoredBlob, Fail> {
+    let bytes: Option<&[u8]> = row.try_get(bytes)?;
+    Ok(StoredBlob::new(row.try_get(tag)?, bytes.map(Bytes::copy_from_slice)))
 }
 
 /// Calls `visit` for each blob row that is there.
-pub(in super::super) fn each(
+fn each(
     reader: &mut Reader<'_, '_>,
     table: &str,
     keys: &[BlobKey],

@@ -97,6 +97,11 @@ impl Checkpoints {
         Ok(self.ready.pop_front())
     }
 
+    /// Forgets what only the unit's own checkpoints share: its last one was taken.
+    pub(super) fn leave(&mut self) {
+        self.blobs.clear();
+    }
+
     /// Passes what is left of a unit.
     pub(super) fn skip(&mut self, reader: &mut Reader<'_, '_>, unit: &UnitId) -> Result<(), Fail> {
         self.ready.retain(|loaded| loaded.key.unit != *unit);
@@ -144,9 +149,7 @@ impl Checkpoints {
         }
         let of = |l: &Loaded| l.key.unit.clone();
         side::add_residue(reader, &mut loaded, of, |l| l.found.as_mut().ok())?;
-        if let Some(last) = loaded.last() {
-            self.blobs.keep(&last.key);
-        }
+        self.blobs.keep();
         self.ready.extend(loaded);
         Ok(())
     }

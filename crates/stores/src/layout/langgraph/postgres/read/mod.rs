@@ -12,7 +12,7 @@ mod side;
 mod units;
 mod writes;
 
-pub(super) use blobs::{BlobKey, each as each_blob, stored};
+pub(super) use blobs::{BlobKey, each_stored};
 pub(super) use scan::Scan;
 pub(super) use side::named;
 pub(super) use units::{Contents, Found, Frames, Visitor, contents};

@@ -153,8 +153,8 @@ impl UnitRecords {
         let mut records = self.kept.remove(unit).unwrap_or_default();
         if let Some(keys) = self.unnamed.remove(unit) {
             let table = reader.unnamed_blobs().to_owned();
-            blobs::each(reader, &table, &keys, "k.n, r.type, r.blob", &mut |key, row| {
-                let record = unreferenced(&key.1, &key.2, &key.3, &blobs::stored(row, 1)?);
+            blobs::each_stored(reader, &table, &keys, &mut |key, blob| {
+                let record = unreferenced(&key.1, &key.2, &key.3, &blob);
                 records.push((record.key.clone(), Ok(record)));
                 Ok(())
             })?;

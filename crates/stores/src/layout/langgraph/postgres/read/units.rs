@@ -208,6 +208,7 @@ impl Checkpoints {
     ) -> Result<(), Fail> {
         while self.unit(reader)?.as_ref() == Some(unit) {
             if *left == 0 {
+                self.leave();
                 return self.skip(reader, unit);
             }
             *left -= 1;
@@ -216,6 +217,7 @@ impl Checkpoints {
                 visitor.found(unit, reader.found(Table::Checkpoints, loaded))?;
             }
         }
+        self.leave();
         Ok(())
     }
 }

@@ -306,10 +306,8 @@ fn look_up(
         .map(|(s, c, v)| (unit.clone(), (**s).into(), (**c).into(), (**v).into()))
         .collect();
     let mut reader = Reader::new(tx, tables, place, PREPARED);
-    read::each_blob(&mut reader, &place.blobs, &keys, "k.n, r.type, r.blob", &mut |key, row| {
-        let content = read::stored(row, 1)?.content();
-        known.note(&key.1, &key.2, &key.3, content);
+    read::each_stored(&mut reader, &place.blobs, &keys, &mut |key, blob| {
+        known.note(&key.1, &key.2, &key.3, blob.content());
         Ok(())
-    })?;
-    Ok(())
+    })
 }
