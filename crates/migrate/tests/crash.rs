@@ -6,11 +6,12 @@
 mod common;
 
 use common::*;
-use restow_migrate::{CopyOptions, Progress, Stop, copy};
-use restow_model::Key;
+use futures::StreamExt;
+use restow_migrate::{CopyOptions, CopyReport, Progress, Stop, UnitFilter, copy};
+use restow_model::{Key, Token, UnitId};
 use restow_store::failpoint::{Point, arm};
 use restow_store::memory::{MemoryOptions, MemoryStore};
-use restow_store::{Expect, Op};
+use restow_store::{Expect, Op, Selection};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -131,12 +132,84 @@ async fn a_source_that_moves_between_two_attempts_at_a_unit_is_staged_anew() {
     }
 }
 
+impl World {
+    /// Lets a copy of some units die at a point; returns what the ledger says may be staged.
+    async fn dies_at(&self, units: &UnitFilter, point: &str) -> Vec<(UnitId, Token)> {
+        arm(&format!("{point}=error")).unwrap();
+        self.copy_of(units).await.unwrap_err();
+        arm("").unwrap();
+        self.stagings().await
+    }
+
+    async fn copy_of(&self, units: &UnitFilter) -> restow_store::Result<CopyReport> {
+        self.copy_with(CopyOptions { units: units.clone(), ..self.options.clone() }).await
+    }
+
+    async fn stagings(&self) -> Vec<(UnitId, Token)> {
+        let migration = self.ledger.open("memory:", "memory:", 0).await.unwrap();
+        self.ledger.stagings(migration).await.unwrap()
+    }
+
+    async fn is_staged(&self, (unit, token): &(UnitId, Token)) -> bool {
+        let what = Selection::staged(token.clone());
+        let mut frames = self.target.read(vec![unit.clone()], what).await.unwrap();
+        frames.next().await.is_some()
+    }
+}
+
+fn ways_to_ask() -> [UnitFilter; 3] {
+    let list = UnitFilter::List([unit("u00")].into());
+    [UnitFilter::All, list, UnitFilter::Glob("u*".into())]
+}
+
+#[tokio::test]
+async fn what_was_staged_goes_with_its_unit_wherever_the_copy_died() {
+    let _turn = TURN.lock().await;
+    let one = Op::put(record(1, "one"));
+    for (first, second) in
+        ways_to_ask().into_iter().flat_map(|f| ways_to_ask().map(|s| (f.clone(), s)))
+    {
+        for point in ["saved", "apply", "staged", "staged:3", "promote"] {
+            for ops in [vec![Op::Clear], vec![Op::Clear, one.clone()]] {
+                let world = one_job(World::new(narrow(1000), narrow(2)));
+                fill(&*world.source, 1, 9).await;
+                let stagings = world.dies_at(&first, point).await;
+                assert_eq!(stagings.len(), 1, "{first:?} {point}");
+                let was_staged = !["saved", "apply"].contains(&point);
+                assert_eq!(world.is_staged(&stagings[0]).await, was_staged, "{first:?} {point}");
+                change(&*world.source, "u00", ops).await;
+                let report = world.copy_of(&second).await.unwrap();
+                assert!(report.is_clean(), "{first:?} {point} {second:?}: {report:?}");
+                assert!(!world.is_staged(&stagings[0]).await, "{first:?} {point} {second:?}");
+                assert_eq!(world.stagings().await, []);
+                world.assert_equal().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_other_units_leaves_alone_what_can_be_resumed() {
+    let _turn = TURN.lock().await;
+    let world = one_job(World::new(narrow(1000), narrow(2)));
+    fill(&*world.source, 1, 9).await;
+    put(&*world.source, "z", &[(1, "a")]).await;
+    let stagings = world.dies_at(&UnitFilter::All, "saved:4").await;
+    let report = world.copy_of(&UnitFilter::List([unit("z")].into())).await.unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    assert!(world.is_staged(&stagings[0]).await);
+    assert_eq!(world.stagings().await, stagings);
+    assert!(world.copy().await.unwrap().is_clean());
+    assert_eq!(world.stagings().await, []);
+    world.assert_equal().await;
+}
+
 #[tokio::test]
 async fn a_resumed_unit_does_not_stage_again_what_is_staged() {
     let _turn = TURN.lock().await;
     let world = one_job(World::new(narrow(1000), narrow(2)));
     fill(&*world.source, 1, 20).await;
-    arm("saved:5=error").unwrap();
+    arm("saved:6=error").unwrap();
     world.copy().await.unwrap_err();
     arm("").unwrap();
     let migration = world.ledger.open("memory:", "memory:", 0).await.unwrap();

@@ -1,18 +1,34 @@
 //! The ledger: the account of migrations. Bookkeeping only: the stores alone say where a unit
 //! lives, and a lost ledger loses no data.
 //!
-//! Invariant: progress is saved after the data, never before.
+//! Invariant: progress is saved after the data, never before; what is to be staged is saved before it
+//! is, so that nothing is staged that nobody would take away.
 
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use restow_model::{Token, UnitDigest, UnitId};
+use restow_model::{Digest, Token, UnitDigest, UnitId};
 
 use crate::{Cursor, Result, Segment};
 
-/// Identifies a migration in its ledger.
+/// Identifies a migration in its ledger, and among those of other ledgers: its stagings are named
+/// after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MigrationId(pub i64);
+
+impl MigrationId {
+    /// Derives the id of a migration that begins: of where its ledger is kept, both addresses and
+    /// the time.
+    pub fn begun(place: &[u8], source: &str, target: &str, now_ms: u64) -> Self {
+        let mut told = Vec::new();
+        for part in [place, source.as_bytes(), target.as_bytes(), &now_ms.to_be_bytes()] {
+            told.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            told.extend_from_slice(part);
+        }
+        // Rowids of SQLite and people's eyes like it positive.
+        Self((Digest::of(&told).short() >> 1) as i64)
+    }
+}
 
 /// Identifies one walk over the source; a walk that was interrupted is continued by the next run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +91,10 @@ pub struct Step {
     pub failures: Vec<Failure>,
     /// Units that are no longer anywhere; their watermarks go.
     pub gone: Vec<UnitId>,
+    /// Units of which nothing is staged any more: it was promoted or discarded.
+    pub unstaged: Vec<UnitId>,
+    /// Units that are about to be staged, and the stagings' names.
+    pub staging: Vec<(UnitId, Token)>,
 }
 
 /// A migration as `status` shows it.
@@ -135,6 +155,9 @@ pub trait Ledger: Debug + Send + Sync + 'static {
         after: Option<&UnitId>,
         limit: usize,
     ) -> Result<Vec<(UnitId, Watermark)>>;
+
+    /// Returns the units of which something may be staged, ascending, and the stagings' names.
+    async fn stagings(&self, migration: MigrationId) -> Result<Vec<(UnitId, Token)>>;
 
     /// Adds a line to the audit log, which is only ever appended to.
     async fn audit(&self, migration: MigrationId, line: &str, now_ms: u64) -> Result<()>;

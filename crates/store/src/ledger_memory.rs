@@ -4,10 +4,11 @@
 //! it, so that a filtered pass in between never makes a unit look gone.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use restow_model::UnitId;
+use restow_model::{Token, UnitId};
 
 use crate::ledger::{
     Failure, Ledger, MigrationId, PassId, SegmentProgress, Step, Summary, Watermark,
@@ -15,8 +16,12 @@ use crate::ledger::{
 use crate::{Error, ErrorKind, Result, Segment};
 
 /// Keeps the account as long as it lives.
-#[derive(Debug, Default)]
-pub struct MemoryLedger(Mutex<Tables>);
+#[derive(Debug)]
+pub struct MemoryLedger {
+    /// What no other ledger in memory is called.
+    place: String,
+    tables: Mutex<Tables>,
+}
 
 #[derive(Debug, Default)]
 struct Tables {
@@ -27,10 +32,12 @@ struct Tables {
 
 #[derive(Debug)]
 struct Migration {
+    id: MigrationId,
     source: String,
     target: String,
     watermarks: BTreeMap<UnitId, (i64, Watermark)>,
     failures: Vec<(i64, Failure)>,
+    stagings: BTreeMap<UnitId, Token>,
     audit: Vec<(u64, String)>,
 }
 
@@ -51,7 +58,10 @@ struct Pass {
 impl MemoryLedger {
     /// Makes an empty ledger.
     pub fn new() -> Self {
-        Self::default()
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let place = format!("memory {} {number}", std::process::id());
+        Self { place, tables: Mutex::default() }
     }
 
     /// Returns the audit log of a migration.
@@ -61,7 +71,13 @@ impl MemoryLedger {
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryLedger {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -76,7 +92,8 @@ fn at<'t, T>(rows: &'t mut [T], what: &'static str, id: i64) -> Result<&'t mut T
 
 impl Tables {
     fn migration(&mut self, id: i64) -> Result<&mut Migration> {
-        at(&mut self.migrations, "migration", id)
+        let found = self.migrations.iter_mut().find(|m| m.id.0 == id);
+        found.ok_or_else(|| unknown("migration", id))
     }
 
     fn pass(&mut self, id: i64) -> Result<&mut Pass> {
@@ -88,8 +105,8 @@ impl Tables {
         passes.find(|p| !p.segments.is_empty())
     }
 
-    fn summary(&self, index: usize, migration: &Migration) -> Summary {
-        let id = index as i64 + 1;
+    fn summary(&self, migration: &Migration) -> Summary {
+        let id = migration.id.0;
         let segments = self.latest_pass(id).map_or((0, 0), |pass| {
             let done = pass.segments.iter().filter(|s| s.done).count();
             (done as u32, pass.segments.len() as u32)
@@ -130,25 +147,32 @@ impl Migration {
             self.failures.retain(|(_, f)| f.unit.as_ref() != Some(&unit));
             self.watermarks.remove(&unit);
         }
+        for unit in step.unstaged {
+            self.stagings.remove(&unit);
+        }
+        self.stagings.extend(step.staging);
     }
 }
 
 #[async_trait]
 impl Ledger for MemoryLedger {
-    async fn open(&self, source: &str, target: &str, _now_ms: u64) -> Result<MigrationId> {
+    async fn open(&self, source: &str, target: &str, now_ms: u64) -> Result<MigrationId> {
         let mut tables = self.lock();
         let same = |m: &Migration| m.source == source && m.target == target;
-        if let Some(found) = tables.migrations.iter().position(same) {
-            return Ok(MigrationId(found as i64 + 1));
+        if let Some(found) = tables.migrations.iter().find(|m| same(m)) {
+            return Ok(found.id);
         }
+        let id = MigrationId::begun(self.place.as_bytes(), source, target, now_ms);
         tables.migrations.push(Migration {
+            id,
             source: source.into(),
             target: target.into(),
             watermarks: BTreeMap::new(),
             failures: Vec::new(),
+            stagings: BTreeMap::new(),
             audit: Vec::new(),
         });
-        Ok(MigrationId(tables.migrations.len() as i64))
+        Ok(id)
     }
 
     async fn begin(&self, migration: MigrationId, now_ms: u64) -> Result<i64> {
@@ -243,6 +267,12 @@ impl Ledger for MemoryLedger {
         Ok(behind.take(limit).map(|(u, (_, w))| (u.clone(), *w)).collect())
     }
 
+    async fn stagings(&self, migration: MigrationId) -> Result<Vec<(UnitId, Token)>> {
+        let mut tables = self.lock();
+        let rows = tables.migration(migration.0)?.stagings.iter();
+        Ok(rows.map(|(unit, token)| (unit.clone(), token.clone())).collect())
+    }
+
     async fn audit(&self, migration: MigrationId, line: &str, now_ms: u64) -> Result<()> {
         self.lock().migration(migration.0)?.audit.push((now_ms, line.into()));
         Ok(())
@@ -250,6 +280,6 @@ impl Ledger for MemoryLedger {
 
     async fn summaries(&self) -> Result<Vec<Summary>> {
         let tables = self.lock();
-        Ok(tables.migrations.iter().enumerate().map(|(n, m)| tables.summary(n, m)).collect())
+        Ok(tables.migrations.iter().map(|m| tables.summary(m)).collect())
     }
 }

@@ -348,3 +348,32 @@ fn a_statement_timeout_that_is_too_small() {
     let said = "a statement took longer than statement_timeout allows; raise it in the address";
     assert!(told.contains(said), "{told}");
 }
+
+#[test]
+fn statistics_that_are_not_gathered() {
+    let Some(served) = Served::new() else { return };
+    for layout in ["langgraph", "parts"] {
+        let place = served.at(layout, "postgres:secret", "postgres");
+        served.world.run(&["copy", APP, &place]).expect(0);
+    }
+    served.cluster.admin(
+        "CREATE ROLE writer LOGIN PASSWORD 'secret';
+         GRANT USAGE ON SCHEMA restow, restow_parts TO writer;
+         GRANT ALL ON ALL TABLES IN SCHEMA public, restow, restow_parts TO writer;
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA public, restow, restow_parts TO writer;
+         ALTER ROLE postgres SET lock_timeout = '100ms'",
+    );
+    for (layout, table) in [("langgraph", "checkpoints"), ("parts", "restow_parts.restow_part")] {
+        let at = |user| served.at(layout, user, "postgres");
+        // Who owns no table is let through, and gathers nothing.
+        let writer = at("writer:secret");
+        let told = served.world.run(&["copy", APP, &writer, "--ledger", layout]).expect(0);
+        assert_eq!(told.err, "", "{layout}");
+        let mut holder = served.cluster.connect("postgres");
+        let hold = format!("BEGIN; LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE");
+        holder.batch_execute(&hold).unwrap();
+        let told = served.world.run(&["copy", APP, &at("postgres:secret")]).expect(0).err;
+        assert!(told.contains("statistics were not brought up to date"), "{layout}: {told}");
+        assert!(told.contains("lock_timeout"), "{layout}: {told}");
+    }
+}

@@ -2,20 +2,25 @@
 //! gone with the next copy of the unit.
 
 use crate::origin::Pair;
-use crate::served;
 use crate::world::World;
 
 /// A staged unit whose copy died for good; the checks are that of any half copy.
 fn abandoned() -> Option<World> {
+    let pair = Pair::served().find(|pair| pair.home && pair.large)?;
+    Some(abandoned_at("promote", pair, &[]))
+}
+
+fn abandoned_at(point: &str, pair: Pair, options: &[&str]) -> World {
     crate::needs_failpoints();
-    let mut world = World::new(Pair::served().find(|pair| pair.home && pair.large)?);
-    world.cli.set("RESTOW_FAILPOINT", "promote=kill");
-    let died = world.copy_in_order();
+    let mut world = World::new(pair);
+    world.cli.set("RESTOW_FAILPOINT", format!("{point}=kill"));
+    let [from, to] = world.addresses();
+    let died = world.cli.run(&[&["copy", "--jobs", "1", &from, &to], options].concat());
     assert_eq!(died.code, None, "{died:?}");
     world.cli.set("RESTOW_FAILPOINT", "");
     world.check_half();
-    assert!(served::left(world.database().unwrap()) > 0, "nothing was staged");
-    Some(world)
+    assert!(world.staged() > 0, "nothing was staged");
+    world
 }
 
 #[test]
@@ -43,4 +48,16 @@ fn a_copy_under_another_ledger_begins_anew() {
     let [from, to] = world.addresses();
     world.cli.run(&["copy", &from, &to, "--ledger", "other"]).expect(0);
     world.check_whole();
+}
+
+/// The first share is staged before the ledger knows how far that is.
+#[test]
+fn it_goes_though_its_unit_is_gone_from_the_source() {
+    for pair in Pair::all().filter(|pair| pair.large) {
+        for options in [&[][..], &["--units", "*"]] {
+            let mut world = abandoned_at("staged", pair, options);
+            world.lose_the_large_unit();
+            world.finish();
+        }
+    }
 }

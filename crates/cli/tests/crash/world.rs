@@ -77,6 +77,18 @@ impl World {
         self.before = std::mem::replace(&mut self.now, held(self.pair, self.age));
     }
 
+    /// Puts small threads in the place of the one that outgrows a batch.
+    pub(crate) fn lose_the_large_unit(&mut self) {
+        self.pair.large = false;
+        self.now = held(self.pair, self.age);
+        fs::copy(self.pair.source(self.age), self.source()).unwrap();
+    }
+
+    /// Counts the rows of staged copies at the target.
+    pub(crate) fn staged(&self) -> i64 {
+        self.target.staged()
+    }
+
     fn source(&self) -> PathBuf {
         self.cli.path("source").join(self.pair.names()[0].1)
     }

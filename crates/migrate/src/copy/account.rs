@@ -111,9 +111,16 @@ impl Account {
         };
         let guard = Guard::Staging(token.clone());
         let dialect = restow_model::Dialect::default();
-        let ops = UnitOps::new(unit, dialect, guard, Vec::new(), Then::Discard(token));
-        // A copy that is not there, or not ours, is lost: just so.
-        self.apply(vec![ops]).await.map(|_| ())
+        let ops = UnitOps::new(unit.clone(), dialect, guard, Vec::new(), Then::Discard(token));
+        for outcome in self.apply(vec![ops]).await? {
+            match outcome {
+                UnitOutcome::Failed(error) if error.is_retryable() => return Err(error),
+                UnitOutcome::Failed(_) | UnitOutcome::Indeterminate => {}
+                // A copy that is not there, or not ours, is lost: just so.
+                _ => self.step.unstaged.push(unit.clone()),
+            }
+        }
+        Ok(())
     }
 
     /// Notes a unit that is now equal on both sides.

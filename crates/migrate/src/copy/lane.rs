@@ -350,6 +350,10 @@ impl Lane {
     /// Reads units again by name and settles them in lanes of their own.
     async fn read_again(&mut self) -> Result<bool> {
         for (unit, forced) in std::mem::take(&mut self.account.again) {
+            if !self.account.step.unstaged.is_empty() {
+                // Told late, this would deny what the other lane is about to stage.
+                self.save().await?;
+            }
             if self.depth >= REREADS_MAX {
                 let why = "it changes while it is copied; stop who writes to it and run this again";
                 self.account.failed(Some(unit), "failed", why);

@@ -150,7 +150,8 @@ async fn attempt_copy(
     };
     let mut swept = None;
     if removed {
-        shared.target.optimize().await?;
+        stage::discard_rest(&shared).await?;
+        optimize(&*shared.target).await;
         failpoint::pass(Point::Sweep)?;
         let report = gone::sweep(&shared).await?;
         failpoint::pass(Point::Swept)?;
@@ -161,6 +162,14 @@ async fn attempt_copy(
     }
     progress.enter(Phase::Done, 0);
     report::of(&shared, swept).await
+}
+
+/// Lets the target put itself in order; what it holds is whole without that.
+async fn optimize(target: &dyn Store) {
+    if let Err(error) = target.optimize().await {
+        let why = account::with_causes(&error);
+        tracing::warn!("the target's statistics were not brought up to date: {why}");
+    }
 }
 
 /// A pass that was begun or is continued.

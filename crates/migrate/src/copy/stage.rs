@@ -1,14 +1,16 @@
 //! Units over the budget: staged share by share, read back, promoted in one step.
 
+use std::sync::Arc;
+
 use restow_model::{Record, Token, UnitDigest, UnitId};
 use restow_store::failpoint::{self, Point};
 use restow_store::ledger::Partial;
 use restow_store::{Content, Guard, Op, Result, Selection, Then, UnitOps};
 
-use super::account::Judged;
+use super::account::{Account, Judged};
 use super::current::{Current, Mode, Staging, Written};
 use super::lane::Lane;
-use super::shared::Became;
+use super::shared::{Became, Shared};
 use crate::join::Join;
 use crate::look::{Seen, look};
 
@@ -34,6 +36,9 @@ impl Lane {
                 return Ok(());
             }
             let token = shared.token(&current.unit);
+            // Whatever happens from here on, the end of a pass knows what to take away.
+            self.account.step.staging.push((current.unit.clone(), token.clone()));
+            self.save().await?;
             let mut records = current.take_records().into_iter().peekable();
             let first = self.chunk(&mut records);
             let rest: Vec<Record> = records.collect();
@@ -194,6 +199,7 @@ impl Lane {
         match self.account.apply_one(ops).await? {
             Judged::Applied => {
                 failpoint::pass(Point::Promoted)?;
+                self.account.step.unstaged.push(unit.clone());
                 let updated = matches!(&self.forced, Some(Guard::Exactly(_)));
                 let became = if updated { Became::Updated } else { Became::Copied };
                 let written = Written { records: current.sum.records, bytes: current.bytes };
@@ -223,6 +229,20 @@ impl Lane {
             _ => None,
         };
         self.account.discard(current.unit, token).await
+    }
+}
+
+/// Discards what was staged and not promoted, in this attempt or in one that died.
+pub(super) async fn discard_rest(shared: &Arc<Shared>) -> Result<()> {
+    let mut account = Account::new(shared.clone());
+    for (unit, token) in shared.ledger.stagings(shared.migration).await? {
+        if shared.options.units.matches(&unit) {
+            account.discard(unit, Some(token)).await?;
+        }
+    }
+    match account.step.unstaged.is_empty() {
+        true => Ok(()),
+        false => shared.ledger.save(shared.pass, account.step).await,
     }
 }
 

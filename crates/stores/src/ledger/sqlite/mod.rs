@@ -15,7 +15,7 @@ use std::fs::File;
 use std::path::Path;
 
 use async_trait::async_trait;
-use restow_model::UnitId;
+use restow_model::{Token, UnitId};
 use restow_store::feed::blocking;
 use restow_store::ledger::{
     Ledger, MigrationId, PassId, SegmentProgress, Step, Summary, Watermark,
@@ -32,6 +32,8 @@ pub const FORMAT: i64 = 1;
 #[derive(Debug)]
 pub struct SqliteLedger {
     at: At,
+    /// What tells the file from every other ledger.
+    place: Vec<u8>,
     /// Held, never read: the kernel's lock goes with it.
     _lock: Option<File>,
 }
@@ -53,7 +55,8 @@ impl SqliteLedger {
         blocking("open a ledger", move || {
             let lock = open::lock(&path)?;
             let database = open::write(&path)?;
-            Ok(Self { at: At::Write(database), _lock: Some(lock) })
+            let place = open::place(&path, &lock);
+            Ok(Self { at: At::Write(database), place, _lock: Some(lock) })
         })
         .await
     }
@@ -63,7 +66,7 @@ impl SqliteLedger {
         let path = path.to_path_buf();
         blocking("open a ledger", move || {
             let reader = open::Reader::open(&path)?;
-            Ok(reader.map(|reader| Self { at: At::Read(reader), _lock: None }))
+            Ok(reader.map(|reader| Self { at: At::Read(reader), place: Vec::new(), _lock: None }))
         })
         .await
     }
@@ -122,9 +125,10 @@ impl Ledger for SqliteLedger {
             let error = Error::new(ErrorKind::NotFound, "find a migration", message);
             return Err(error.with("source", source).with("target", target));
         }
+        let id = MigrationId::begun(&self.place, source, target, now_ms);
         let (source, target) = (source.to_owned(), target.to_owned());
         self.write("begin a migration", move |c| {
-            write::migration(c, &source, &target, number(now_ms))
+            write::migration(c, id, &source, &target, number(now_ms))
         })
         .await
     }
@@ -176,6 +180,10 @@ impl Ledger for SqliteLedger {
     ) -> Result<Vec<(UnitId, Watermark)>> {
         let after = after.cloned();
         self.read("list unseen units", move |c| read::unseen(c, pass, after.as_ref(), limit)).await
+    }
+
+    async fn stagings(&self, migration: MigrationId) -> Result<Vec<(UnitId, Token)>> {
+        self.read("list stagings", move |c| read::stagings(c, migration)).await
     }
 
     async fn audit(&self, migration: MigrationId, line: &str, now_ms: u64) -> Result<()> {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
 
 use restow_store::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -47,6 +48,14 @@ pub(super) fn lock(ledger: &Path) -> Result<File> {
         }
         Err(TryLockError::Error(error)) => Err(not_opened(&path, error)),
     }
+}
+
+/// Tells a ledger from every other: where it is, and when its lock was made.
+pub(super) fn place(ledger: &Path, lock: &File) -> Vec<u8> {
+    let path = std::fs::canonicalize(ledger).unwrap_or_else(|_| ledger.into());
+    let made = lock.metadata().and_then(|about| about.modified()).ok();
+    let made = made.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    [path.as_os_str().as_encoded_bytes(), &made.as_nanos().to_be_bytes()].concat()
 }
 
 /// Opens the file for its one writer, making its tables where it is new.

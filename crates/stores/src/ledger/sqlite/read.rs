@@ -111,8 +111,18 @@ pub(super) fn unseen(
     statement.query_map(params![pass.0, after, limit], row)?.collect()
 }
 
+pub(super) fn stagings(c: &Connection, migration: MigrationId) -> Result<Vec<(UnitId, Token)>> {
+    let sql = "SELECT unit, token FROM staging WHERE migration = ?1 ORDER BY unit";
+    let mut statement = c.prepare(sql)?;
+    let row = |row: &Row<'_>| {
+        Ok((UnitId::new(row.get::<_, String>(0)?), Token::new(row.get::<_, String>(1)?)))
+    };
+    statement.query_map([migration.0], row)?.collect()
+}
+
 pub(super) fn summaries(c: &Connection) -> Result<Vec<Summary>> {
-    let mut statement = c.prepare("SELECT id, source, target FROM migration ORDER BY id")?;
+    let mut statement =
+        c.prepare("SELECT id, source, target FROM migration ORDER BY began_ms, id")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     rows.map(|row| {
         let (id, source, target): (i64, String, String) = row?;

@@ -47,6 +47,14 @@ CREATE TABLE watermark (
     PRIMARY KEY (migration, unit)
 ) STRICT, WITHOUT ROWID;
 
+-- What may be staged at the target: named before it is staged, forgotten when it is no longer.
+CREATE TABLE staging (
+    migration INTEGER NOT NULL REFERENCES migration (id),
+    unit TEXT NOT NULL,
+    token TEXT NOT NULL,
+    PRIMARY KEY (migration, unit)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE failure (
     migration INTEGER NOT NULL REFERENCES migration (id),
     pass INTEGER NOT NULL,

@@ -54,7 +54,7 @@ async fn a_step_is_kept_whole() {
             segment: Some((1, cursor.clone(), Some(partial.clone()), false)),
             watermarks: vec![(UnitId::new("a\0b"), mark(1)), (UnitId::new(""), mark(2))],
             failures: vec![failure(Some("f"), "damaged"), failure(None, "damaged")],
-            gone: Vec::new(),
+            ..Step::default()
         };
         ledger.save(pass, step).await.unwrap();
         let (found, segments) = ledger.interrupted(id).await.unwrap().unwrap();
@@ -148,6 +148,55 @@ async fn an_attempt_that_died_is_closed_by_the_next() {
         assert_eq!(*attempts, expected);
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_may_be_staged_is_known_until_it_is_not() {
+    both(async |ledger| {
+        let id = ledger.open("a", "b", 1).await.unwrap();
+        let other = ledger.open("a", "c", 1).await.unwrap();
+        let pass = ledger.begin_pass(id, &[]).await.unwrap();
+        let named = |n: &str, token: &str| (UnitId::new(n), Token::new(token));
+        let staging = vec![named("u2", "x"), named("u1\0", "x"), named("u2", "y")];
+        ledger.save(pass, Step { staging, ..Step::default() }).await.unwrap();
+        let known = [named("u1\0", "x"), named("u2", "y")];
+        assert_eq!(ledger.stagings(id).await.unwrap(), known);
+        assert_eq!(ledger.stagings(other).await.unwrap(), []);
+        // Of a unit that is staged anew in the same step, the new staging is known.
+        let step = Step {
+            unstaged: units(&["u1\0", "u2", "none"]),
+            staging: vec![named("u2", "z")],
+            ..Step::default()
+        };
+        ledger.save(pass, step).await.unwrap();
+        assert_eq!(ledger.stagings(id).await.unwrap(), [named("u2", "z")]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_ledgers_never_call_a_migration_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ids = std::collections::HashSet::new();
+    for name in ["a.ledger", "b.ledger"] {
+        let path = folder.path().join(name);
+        let ledger = SqliteLedger::open(&path).await.unwrap();
+        let begun = [("a", "b"), ("a", "c"), ("ab", "")];
+        for (source, target) in begun {
+            let id = ledger.open(source, target, 1).await.unwrap();
+            assert!(id.0 >= 0 && ids.insert(id), "{source} {target}");
+        }
+        drop(ledger);
+        let again = SqliteLedger::open(&path).await.unwrap();
+        for (source, target) in begun {
+            assert!(!ids.insert(again.open(source, target, 2).await.unwrap()));
+        }
+    }
+    for ledger in [MemoryLedger::new(), MemoryLedger::new()] {
+        let id = ledger.open("a", "b", 1).await.unwrap();
+        assert!(ids.insert(id));
+        assert_eq!(ledger.open("a", "b", 2).await.unwrap(), id);
+    }
 }
 
 #[tokio::test]

@@ -19,16 +19,14 @@ fn atomic<T>(c: &mut Connection, work: impl FnOnce(&Transaction<'_>) -> Result<T
 
 pub(super) fn migration(
     c: &mut Connection,
+    id: MigrationId,
     source: &str,
     target: &str,
     now_ms: i64,
 ) -> Result<MigrationId> {
-    // Its moment is its number: the names of stagings are made of it, and two ledgers that are used
-    // for one target must not share them.
-    let sql = "INSERT INTO migration (id, source, target, began_ms) VALUES \
-               (max(?3, 1 + (SELECT coalesce(max(id), 0) FROM migration)), ?1, ?2, ?3)";
-    c.execute(sql, params![source, target, now_ms])?;
-    Ok(MigrationId(c.last_insert_rowid()))
+    let sql = "INSERT INTO migration (id, source, target, began_ms) VALUES (?1, ?2, ?3, ?4)";
+    c.execute(sql, params![id.0, source, target, now_ms])?;
+    Ok(id)
 }
 
 pub(super) fn begin(c: &mut Connection, migration: MigrationId, now_ms: i64) -> Result<i64> {
@@ -107,6 +105,15 @@ pub(super) fn save(c: &mut Connection, pass: PassId, step: &Step) -> Result<()> 
             forgive(tx, migration, unit)?;
             let sql = "DELETE FROM watermark WHERE migration = ?1 AND unit = ?2";
             tx.prepare_cached(sql)?.execute(params![migration, unit.as_str()])?;
+        }
+        for unit in &step.unstaged {
+            let sql = "DELETE FROM staging WHERE migration = ?1 AND unit = ?2";
+            tx.prepare_cached(sql)?.execute(params![migration, unit.as_str()])?;
+        }
+        for (unit, token) in &step.staging {
+            let sql = "INSERT OR REPLACE INTO staging (migration, unit, token) VALUES (?1, ?2, ?3)";
+            let row = params![migration, unit.as_str(), token.as_str()];
+            tx.prepare_cached(sql)?.execute(row)?;
         }
         Ok(())
     })
