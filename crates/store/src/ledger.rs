@@ -1,8 +1,8 @@
 //! The ledger: the account of migrations. Bookkeeping only: the stores alone say where a unit
 //! lives, and a lost ledger loses no data.
 //!
-//! Invariant: progress is saved after the data, never before; what is to be staged is saved before it
-//! is, so that nothing is staged that nobody would take away.
+//! Invariant: progress is saved after the data, never before; what is to be staged is saved before
+//! it is, so that nothing is staged that nobody would take away.
 
 use std::fmt::Debug;
 
