@@ -29,9 +29,9 @@ pub(crate) enum Age {
     After,
 }
 
-/// A batch of the copier holds 4 MiB; of the thread below it takes two.
-const LARGE_BYTES: u64 = 4_600_000;
-const LARGER_BYTES: u64 = 5_400_000;
+/// A unit that is written at once holds 8 MiB; the thread below is staged in several shares.
+const LARGE_BYTES: u64 = 9_200_000;
+const LARGER_BYTES: u64 = 10_000_000;
 const SEED: u64 = 11;
 
 impl Pair {
