@@ -7,6 +7,7 @@ mod args;
 mod clock;
 mod commands;
 mod exit;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
 mod out;
 mod progress;
@@ -21,7 +22,6 @@ use exit::Exit;
 use out::Out;
 
 fn main() -> ExitCode {
-    memory::keep_little();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return usage(&error),
