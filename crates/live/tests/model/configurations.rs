@@ -1,0 +1,224 @@
+//! The configurations: small worlds, each checked to its last state.
+
+use crate::actor::{Role, Spec};
+use crate::machine::{Coverage, Machine, Mirrors, World};
+use crate::protocol::Mover;
+use crate::rules::Rules;
+use crate::state::{
+    BOTH_KEYS, Control, Generation, NOTHING, Records, Side, Status, Store, WithoutControl,
+};
+use crate::truth::Truth;
+
+use Side::{Source, Target};
+
+/// What the unit holds before anybody writes to it.
+const LEGACY: Records = [0x30, 0x31];
+
+/// A kind of world; the actors in it are what its configuration is about.
+const QUIET: World = World {
+    crashes: true,
+    loses_answers: false,
+    reads_in_pieces: false,
+    damages: false,
+    aborts: false,
+    mirrors: Mirrors::None,
+};
+
+const FIRST: u8 = 0b01;
+
+fn writer(name: &'static str, first: Side, keys: [u8; 2], count: u8) -> Spec {
+    Spec { name, role: Role::Writer { keys, count, removes: false }, first }
+}
+
+fn reader(first: Side) -> Spec {
+    Spec { name: "reader", role: Role::Reader, first }
+}
+
+fn mover(name: &'static str, from: Side, epoch: u8, token: u8) -> Spec {
+    Spec { name, role: Role::Mover(Mover { from, epoch, token }), first: from }
+}
+
+fn forward() -> Spec {
+    mover("mover", Source, 1, 1)
+}
+
+fn another() -> Spec {
+    Spec { first: Target, ..mover("another mover", Source, 1, 2) }
+}
+
+fn back() -> Spec {
+    mover("rollback", Target, 2, 3)
+}
+
+fn with(name: &'static str, role: Role) -> Spec {
+    Spec { name, role, first: Source }
+}
+
+/// A unit that lives in the source and has no control record.
+fn legacy(name: &'static str, world: World, actors: Vec<Spec>) -> Machine {
+    begin(name, world, actors, Store::new(WithoutControl::Legacy, LEGACY), empty_target(), LEGACY)
+}
+
+/// No unit.
+fn absent(name: &'static str, world: World, actors: Vec<Spec>) -> Machine {
+    let source = Store::new(WithoutControl::Legacy, NOTHING);
+    begin(name, world, actors, source, empty_target(), NOTHING)
+}
+
+/// A unit whose replica in the target is current.
+fn mirrored(name: &'static str, world: World, actors: Vec<Spec>) -> Machine {
+    let source = held(WithoutControl::Legacy, Status::Live, Source);
+    let target = held(WithoutControl::Empty, Status::Copy, Target);
+    begin(name, world, actors, source, target, LEGACY)
+}
+
+/// A target that was cloned from the source, control records and all.
+fn cloned(name: &'static str, world: World, actors: Vec<Spec>) -> Machine {
+    let source = held(WithoutControl::Legacy, Status::Live, Source);
+    let target = held(WithoutControl::Empty, Status::Live, Source);
+    begin(name, world, actors, source, target, LEGACY)
+}
+
+fn empty_target() -> Store {
+    Store::new(WithoutControl::Empty, NOTHING)
+}
+
+fn held(without: WithoutControl, status: Status, store: Side) -> Store {
+    let generation = Generation { term: 1, seq: 1 };
+    let control = Some(Control { status, generation, epoch: 0, store });
+    Store { control, ..Store::new(without, LEGACY) }
+}
+
+fn begin(
+    name: &'static str,
+    world: World,
+    actors: Vec<Spec>,
+    source: Store,
+    target: Store,
+    records: Records,
+) -> Machine {
+    let (truth, rules, seen) = (Truth::new(records), Rules::default(), Coverage::default());
+    Machine { name, source, target, truth, actors, world, rules, seen }
+}
+
+/// A way to set a configuration up.
+pub(crate) type Setup = fn() -> Machine;
+
+pub(crate) const ALL: &[Setup] = &[
+    two_movers, there_and_back, reading, in_pieces, mirror_one, mirror_both, lost_answers, damaged,
+    given_up, created_and_removed, completed, forced, clone, unaware, trimmed, stale_epoch,
+];
+
+/// Two movers and two writers: one write of both records, and one of one.
+pub(crate) fn two_movers() -> Machine {
+    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
+    let two = writer("another writer", Target, [FIRST, 0], 1);
+    legacy("two movers", QUIET, vec![one, two, forward(), another()])
+}
+
+/// A writer of two writes, a move and a rollback.
+pub(crate) fn there_and_back() -> Machine {
+    let one = writer("writer", Target, [BOTH_KEYS, FIRST], 2);
+    legacy("there and back", QUIET, vec![one, forward(), back()])
+}
+
+/// A reader beside a writer, a move and a rollback.
+pub(crate) fn reading() -> Machine {
+    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
+    legacy("reading", QUIET, vec![one, reader(Target), forward(), back()])
+}
+
+/// Records are read one by one, by all.
+pub(crate) fn in_pieces() -> Machine {
+    let one = writer("writer", Source, [BOTH_KEYS, BOTH_KEYS], 2);
+    let world = World { reads_in_pieces: true, crashes: false, ..QUIET };
+    legacy("reading in pieces", world, vec![one, reader(Source), forward()])
+}
+
+/// The mirror follows the answer.
+pub(crate) fn mirror_one() -> Machine {
+    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
+    let two = writer("another writer", Target, [FIRST, 0], 1);
+    let world = World { mirrors: Mirrors::One, ..QUIET };
+    mirrored("mirror after the answer", world, vec![one, two, forward(), back()])
+}
+
+/// The mirror comes before the answer.
+pub(crate) fn mirror_both() -> Machine {
+    let one = writer("writer", Target, [BOTH_KEYS, FIRST], 2);
+    let world = World { mirrors: Mirrors::Both, ..QUIET };
+    legacy("mirror before the answer", world, vec![one, forward(), back()])
+}
+
+/// Answers are lost, and writes come late.
+pub(crate) fn lost_answers() -> Machine {
+    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
+    let two = writer("another writer", Source, [FIRST, 0], 1);
+    let world = World { loses_answers: true, aborts: true, ..QUIET };
+    mirrored("lost answers", world, vec![one, two, forward()])
+}
+
+/// One batch or lap is stored damaged.
+pub(crate) fn damaged() -> Machine {
+    let one = writer("writer", Source, [BOTH_KEYS, FIRST], 2);
+    legacy("damage", World { damages: true, ..QUIET }, vec![one, forward(), another()])
+}
+
+/// Movers give up what they have sealed.
+pub(crate) fn given_up() -> Machine {
+    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
+    legacy("given up", World { aborts: true, ..QUIET }, vec![one, forward(), another()])
+}
+
+/// One creates the unit, another removes it, while it moves there and back.
+pub(crate) fn created_and_removed() -> Machine {
+    let one = writer("creator", Source, [BOTH_KEYS, 0], 1);
+    let role = Role::Writer { keys: [BOTH_KEYS, 0], count: 1, removes: true };
+    let two = Spec { name: "remover", role, first: Target };
+    absent("created and removed", QUIET, vec![one, two, forward(), back()])
+}
+
+/// The migration is completed under a writer and a reader.
+pub(crate) fn completed() -> Machine {
+    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
+    let closer = with("closer", Role::Closer);
+    legacy("completed", QUIET, vec![one, reader(Target), forward(), back(), closer])
+}
+
+/// The target is lost, and the source's replica becomes the home.
+pub(crate) fn forced() -> Machine {
+    let one = writer("writer", Source, [BOTH_KEYS, FIRST], 2);
+    let two = writer("another writer", Target, [FIRST, 0], 1);
+    let forcer = with("forcer", Role::Forcer);
+    let world = World { mirrors: Mirrors::Both, ..QUIET };
+    mirrored("forced", world, vec![one, two, forward(), forcer])
+}
+
+/// The target is a clone of the source.
+pub(crate) fn clone() -> Machine {
+    let one = writer("writer", Target, [BOTH_KEYS, 0], 1);
+    let two = writer("another writer", Source, [FIRST, 0], 1);
+    cloned("clone", QUIET, vec![one, two, reader(Target), forward()])
+}
+
+/// A client knows nothing of control records.
+pub(crate) fn unaware() -> Machine {
+    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
+    let old = with("unaware writer", Role::Unaware { key: 0 });
+    legacy("unaware", QUIET, vec![one, old, forward()])
+}
+
+/// The journal is forgotten while it is needed.
+pub(crate) fn trimmed() -> Machine {
+    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
+    let two = writer("another writer", Source, [FIRST, 0], 1);
+    let trim = with("trimmer", Role::Trimmer(Source));
+    let world = World { loses_answers: true, ..QUIET };
+    legacy("trimmed", world, vec![one, two, trim, forward()])
+}
+
+/// A mover of an old configuration beside a rollback.
+pub(crate) fn stale_epoch() -> Machine {
+    let one = writer("writer", Target, [FIRST, 0], 1);
+    mirrored("stale epoch", QUIET, vec![one, forward(), another(), back()])
+}
