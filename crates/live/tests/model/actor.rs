@@ -79,6 +79,8 @@ pub(crate) enum Ending {
     Crashed,
     /// Found what it must not touch.
     Refused,
+    /// Found that a store does not hold what was sent to it.
+    Alarmed,
     /// Said that a write has failed.
     Failed(u8),
     /// Said that nobody can tell whether a write was made.
@@ -116,13 +118,20 @@ impl Machine {
         Some(())
     }
 
+    /// The store that an actor looks at first.
+    pub(crate) fn first(&self, index: usize, task: Task) -> Side {
+        match (task, self.actors[index].role) {
+            (Task::ReadBack(side, _) | Task::Mirror(side, _), _) => side,
+            (Task::Main, Role::Mover(mover)) if self.rules.has(Rule::TargetFirst) => {
+                mover.from.other()
+            }
+            (Task::Main, _) => self.actors[index].first,
+        }
+    }
+
     fn turn(&self, state: &mut State, index: usize) {
         let actor = &mut state.actors[index];
-        let first = match actor.task {
-            Task::Main => self.actors[index].first,
-            Task::ReadBack(at, _) => at,
-            Task::Mirror(home, _) => home,
-        };
+        let first = self.first(index, actor.task);
         if actor.phase == Phase::Look && self.actors[index].role == Role::Reader {
             actor.floor = actor.floor.or(Some(state.truth.last_seq()));
         }
@@ -169,10 +178,7 @@ impl Machine {
     }
 
     fn saw_both(&self, state: &mut State, index: usize, first: Side, view: Store, other: Store) {
-        let seen = match first {
-            Side::Source => Seen { source: view, target: other },
-            Side::Target => Seen { source: other, target: view },
-        };
+        let seen = Seen::new(first, view, other);
         if let Task::Mirror(home, generation) = state.actors[index].task {
             return self.mirror(state, index, home, generation, &seen);
         }
@@ -195,6 +201,7 @@ impl Machine {
             Next::Try(plan) => actor.phase = Phase::Act(plan),
             Next::Again => actor.phase = Phase::Look,
             Next::Stop => actor.end(Ending::Done),
+            Next::Alarm => actor.end(Ending::Alarmed),
             Next::Stuck => actor.end(Ending::Stuck),
         }
     }
@@ -211,7 +218,8 @@ impl Machine {
                 self.wrote(state, index, plan.at, generation);
             }
             Outcome::Known(generation) => self.wrote(state, index, plan.at, generation),
-            Outcome::Lost => state.actors[index].look(Task::Main),
+            // A write that may be under way was not refused: its fate is looked up again.
+            Outcome::Lost => state.actors[index].phase = Phase::Look,
         }
     }
 
@@ -221,11 +229,8 @@ impl Machine {
         let (Role::Mover(mover), Phase::Other(view)) = (spec.role, actor.phase) else {
             return None;
         };
-        let other = *state.at(spec.first.other());
-        let seen = match spec.first {
-            Side::Source => Seen { source: view, target: other },
-            Side::Target => Seen { source: other, target: view },
-        };
+        let first = self.first(index, actor.task);
+        let seen = Seen::new(first, view, *state.at(first.other()));
         let is_sealed = seen.at(mover.from).is(Status::Sealed);
         let Next::Try(plan) = self.protocol().finish(mover.from, &seen) else { return None };
         let ends = matches!(plan.step, Step::LastLap | Step::Activate);

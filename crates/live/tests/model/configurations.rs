@@ -43,7 +43,7 @@ fn forward() -> Spec {
 }
 
 fn another() -> Spec {
-    Spec { first: Target, ..mover("another mover", Source, 1, 2) }
+    mover("another mover", Source, 1, 2)
 }
 
 fn back() -> Spec {
@@ -154,7 +154,7 @@ pub(crate) fn mirror_both() -> Machine {
 pub(crate) fn lost_answers() -> Machine {
     let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
     let two = writer("another writer", Source, [FIRST, 0], 1);
-    let world = World { loses_answers: true, aborts: true, ..QUIET };
+    let world = World { loses_answers: true, aborts: true, crashes: false, ..QUIET };
     mirrored("lost answers", world, vec![one, two, forward()])
 }
 

@@ -13,6 +13,9 @@ use crate::rules::{Rule, Rules};
 use crate::state::{Patch, Side, Store};
 use crate::truth::Truth;
 
+/// How far terms rise: a move, an abort and a move behind it.
+const TERM_MAX: u8 = 5;
+
 /// Whether and when a write's mirror is brought up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mirrors {
@@ -238,6 +241,11 @@ impl Model for Machine {
             Turn::Damage(index) => self.damage(&mut state, index)?,
         }
         (state != *last).then_some(state)
+    }
+
+    fn within_boundary(&self, state: &State) -> bool {
+        let terms = [state.source, state.target].map(|store| store.generation().term);
+        terms.into_iter().all(|term| term <= TERM_MAX)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

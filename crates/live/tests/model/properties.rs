@@ -24,6 +24,7 @@ pub(crate) const I13: &str = "I13 a write is made once, and a failed one never";
 pub(crate) const I14: &str = "I14 no older epoch moves what a newer one moved";
 pub(crate) const I15: &str = "I15 nobody is left with a unit that cannot be written";
 pub(crate) const I16: &str = "I16 a seal leaves at most one lap";
+pub(crate) const I17: &str = "I17 a difference is damage";
 
 pub(crate) const MOVED: &str = "a move completes";
 pub(crate) const MOVED_BACK: &str = "a rollback completes";
@@ -52,8 +53,9 @@ pub(crate) fn all() -> Vec<Property<Machine>> {
         always(I11, |_, s| !s.truth.has(Wrong::GoneUnretired)),
         always(I13, |_, s| !s.truth.has(Wrong::WrittenTwice) && failed_are_not_made(s)),
         always(I14, |_, s| !s.truth.has(Wrong::OlderEpoch)),
-        always(I15, |_, s| s.actors.iter().all(|a| a.phase != Phase::Over(Ending::Stuck))),
+        always(I15, |_, s| !ends(s, Ending::Stuck)),
         always(I16, |_, s| !s.truth.has(Wrong::LongLap)),
+        always(I17, |_, s| s.damaged || !ends(s, Ending::Alarmed)),
         sometimes(MOVED, |_, s| is_live(s, Side::Target)),
         sometimes(MOVED_BACK, |_, s| {
             is_live(s, Side::Source) && s.target.is(Status::Sealed)
@@ -68,6 +70,10 @@ pub(crate) fn all() -> Vec<Property<Machine>> {
         }),
         sometimes(SETTLED, |_, s| s.actors.iter().all(|a| a.phase == Phase::Over(Ending::Done))),
     ]
+}
+
+fn ends(state: &State, ending: Ending) -> bool {
+    state.actors.iter().any(|actor| actor.phase == Phase::Over(ending))
 }
 
 fn is_own(state: &State, side: Side) -> bool {

@@ -34,6 +34,8 @@ pub(crate) enum Next {
     Again,
     /// Nothing is left to do here.
     Stop,
+    /// The target does not hold what was sent to it: somebody has to look at it.
+    Alarm,
     /// The unit cannot be written, and nobody may change that; only where a rule is removed.
     Stuck,
 }
@@ -46,6 +48,13 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    pub(crate) fn new(first: Side, view: Store, other: Store) -> Self {
+        match first {
+            Side::Source => Self { source: view, target: other },
+            Side::Target => Self { source: other, target: view },
+        }
+    }
+
     pub(crate) fn at(&self, side: Side) -> &Store {
         match side {
             Side::Source => &self.source,
@@ -136,9 +145,6 @@ impl Protocol {
         let Some(staging) = target.staging() else {
             return self.catch_up(mover, home, source, target);
         };
-        if home.generation.seq < staging.base && self.rules.has(Rule::SourceAtBase) {
-            return Next::Again;
-        }
         match staging.progress {
             Progress::Copied(batch) if batch < BATCHES => {
                 self.copy_batch(mover, batch, source, target)
@@ -148,12 +154,11 @@ impl Protocol {
                 if !self.rules.has(Rule::VerifyBeforeSeal) {
                     return seal(mover, home, source, self.rules);
                 }
-                // A copy that is not what was sent is damage: somebody has to look at it.
                 let is_sound = target.staged == Some(digest);
-                if is_sound { self.verified(mover, target) } else { Next::Stop }
+                if is_sound { self.verified(mover, target) } else { Next::Alarm }
             }
             Progress::Verified => {
-                let left = home.generation.seq - staging.base;
+                let left = home.generation.seq.saturating_sub(staging.base);
                 if left > LAP_MAX && self.rules.has(Rule::SmallLapBeforeSeal) {
                     self.lap(mover, Step::Lap, source, target)
                 } else {
@@ -167,7 +172,7 @@ impl Protocol {
     fn catch_up(&self, mover: Mover, home: Control, source: &Store, target: &Store) -> Next {
         if target.generation().seq == home.generation.seq {
             let is_sound = target.records == source.records;
-            return if is_sound { seal(mover, home, source, self.rules) } else { Next::Stop };
+            return if is_sound { seal(mover, home, source, self.rules) } else { Next::Alarm };
         }
         match self.replay(source, target.generation().seq) {
             Some(patch) => Next::Try(mirror(mover.from.other(), patch, source, target)),
@@ -189,10 +194,8 @@ impl Protocol {
         let Some(patch) = self.replay(source, staging.base) else {
             return Next::Try(stage(mover, source, target));
         };
-        let progress = match staging.progress {
-            Progress::Verified => Progress::Verified,
-            _ => Progress::Claimed(source.records),
-        };
+        // A lap may be stored wrongly like any batch, so what was verified is so no longer.
+        let progress = Progress::Claimed(source.records);
         let base = Some(source.generation().seq);
         Next::Try(restage(step, mover, patch, base, progress, target))
     }

@@ -27,7 +27,7 @@ rules! {
     AdoptBehindBarrier: "No control record is written before every client writes them",
     AdoptionCounts: "Adopting content that no journal tells counts as a write",
     BaseBeforeCopy: "The base is the source's seq before the first batch, not after the last",
-    SourceAtBase: "A batch or lap is taken from a look at the source at the base or later",
+    TargetFirst: "A mover looks at the target first, so that what it reads of the source is newer",
     JournalWithoutGap: "A replay needs every entry between the two seqs",
     VerifyBeforeSeal: "The staged copy is read back before the seal",
     SmallLapBeforeSeal: "The source is sealed only when at most one lap is left",
