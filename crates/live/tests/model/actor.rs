@@ -2,17 +2,17 @@
 
 use restow_live::Step;
 
-use crate::machine::{Machine, Mirrors, State};
-use crate::port::{Apply, Effect, Guard, Outcome};
-use crate::protocol::{Home, Mover, Next, Plan, Seen};
+use crate::coverage::Event;
+use crate::machine::{Machine, State};
+use crate::port::Outcome;
+use crate::protocol::{Mover, Next, Plan, Seen};
 use crate::rules::Rule;
-use crate::state::{Generation, NOTHING, Patch, Records, Side, Status, Store};
+use crate::state::{Generation, Side, Status, Store, WithoutControl};
 
 /// What an actor is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Makes writes: of these keys each, the last one a removal where `removes` says so.
-    Writer { keys: [u8; 2], count: u8, removes: bool },
+    Writer(Writer),
     Reader,
     Mover(Mover),
     /// Completes the migration: retires the source, then purges it.
@@ -23,6 +23,17 @@ pub(crate) enum Role {
     Trimmer(Side),
     /// Writes to the source and knows nothing of control records.
     Unaware { key: u8 },
+}
+
+/// Makes one write after another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Writer {
+    /// The keys of each write.
+    pub(crate) keys: &'static [u8],
+    /// Whether it removes records rather than put them.
+    pub(crate) removes: bool,
+    /// Whether it tries again what was certainly not made, or says that it failed.
+    pub(crate) retries: bool,
 }
 
 /// An actor as a configuration names it.
@@ -42,7 +53,7 @@ pub(crate) struct Actor {
     /// How many writes it has made.
     pub(crate) made: u8,
     /// The last seq when its read began.
-    floor: Option<u8>,
+    pub(crate) floor: Option<u8>,
     /// A write that it waits for no longer, and that may still arrive.
     pub(crate) in_flight: Option<Plan>,
 }
@@ -96,6 +107,10 @@ impl Default for Actor {
 }
 
 impl Actor {
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over(_))
+    }
+
     pub(crate) fn end(&mut self, ending: Ending) {
         *self = Self { phase: Phase::Over(ending), in_flight: self.in_flight, ..Self::default() };
     }
@@ -107,15 +122,13 @@ impl Actor {
 
 impl Machine {
     /// The actor's own turn.
-    pub(crate) fn step(&self, state: &mut State, index: usize) -> Option<()> {
-        let spec = &self.actors[index];
-        match spec.role {
+    pub(crate) fn step(&self, state: &mut State, index: usize) {
+        match self.actors[index].role {
             Role::Forcer => self.force(state, index),
             Role::Trimmer(side) => self.trim(state, index, side),
             Role::Unaware { key } => self.write_unaware(state, index, key),
             _ => self.turn(state, index),
         }
-        Some(())
     }
 
     /// The store that an actor looks at first.
@@ -130,28 +143,27 @@ impl Machine {
     }
 
     fn turn(&self, state: &mut State, index: usize) {
-        let actor = &mut state.actors[index];
-        let first = self.first(index, actor.task);
-        if actor.phase == Phase::Look && self.actors[index].role == Role::Reader {
-            actor.floor = actor.floor.or(Some(state.truth.last_seq()));
+        let first = self.first(index, state.actors[index].task);
+        let (store, other) = (*state.at(first), *state.at(first.other()));
+        let in_pieces = self.world.reads_in_pieces;
+        let phase = state.actors[index].phase;
+        if phase == Phase::Look && self.actors[index].role == Role::Reader {
+            let last = state.truth.last_seq();
+            state.actors[index].floor.get_or_insert(last);
         }
-        let pieces = self.world.reads_in_pieces;
-        match state.actors[index].phase {
-            Phase::Look if pieces => state.actors[index].phase = Phase::Half(*state.at(first)),
-            Phase::Look => self.saw_first(state, index, first, *state.at(first)),
-            Phase::Half(began) => match self.join(&began, state.at(first)) {
+        match phase {
+            Phase::Look if in_pieces => state.actors[index].phase = Phase::Half(store),
+            Phase::Look => self.saw_first(state, index, first, store),
+            Phase::Half(began) => match self.join(&began, &store) {
                 Some(view) => self.saw_first(state, index, first, view),
                 None => state.actors[index].phase = Phase::Look,
             },
-            Phase::Other(view) if pieces => {
-                state.actors[index].phase = Phase::OtherHalf(view, *state.at(first.other()));
+            Phase::Other(view) if in_pieces => {
+                state.actors[index].phase = Phase::OtherHalf(view, other);
             }
-            Phase::Other(view) => {
-                let other = *state.at(first.other());
-                self.saw_both(state, index, first, view, other);
-            }
-            Phase::OtherHalf(view, began) => match self.join(&began, state.at(first.other())) {
-                Some(other) => self.saw_both(state, index, first, view, other),
+            Phase::Other(view) => self.saw_both(state, index, Seen::new(first, view, other)),
+            Phase::OtherHalf(view, began) => match self.join(&began, &other) {
+                Some(other) => self.saw_both(state, index, Seen::new(first, view, other)),
                 None => state.actors[index].phase = Phase::Other(view),
             },
             Phase::Act(plan) => self.act(state, index, &plan),
@@ -166,56 +178,61 @@ impl Machine {
         is_one.then_some(Store { records, ..*ended })
     }
 
+    /// One look may be enough for a client.
     fn saw_first(&self, state: &mut State, index: usize, side: Side, view: Store) {
-        let next = match (self.actors[index].role, state.actors[index].task) {
-            (_, Task::ReadBack(at, saw)) => return self.read_back(state, index, at, saw, &view),
-            (_, Task::Mirror(..)) => None,
-            (Role::Writer { .. }, _) => self.write_at_first(state, index, side, &view),
-            (Role::Reader, _) => return self.read_at_first(state, index, side, view),
-            _ => None,
-        };
-        state.actors[index].phase = next.unwrap_or(Phase::Other(view));
+        if self.protocol().is_foreign(side, &view) {
+            return state.actors[index].end(Ending::Refused);
+        }
+        match (state.actors[index].task, self.actors[index].role) {
+            (Task::ReadBack(at, saw), _) => self.read_back(state, index, at, saw, &view),
+            (Task::Main, Role::Writer(_)) => self.write_at_first(state, index, side, view),
+            (Task::Main, Role::Reader) => self.read_at_first(state, index, view),
+            _ => state.actors[index].phase = Phase::Other(view),
+        }
     }
 
-    fn saw_both(&self, state: &mut State, index: usize, first: Side, view: Store, other: Store) {
-        let seen = Seen::new(first, view, other);
-        if let Task::Mirror(home, generation) = state.actors[index].task {
-            return self.mirror(state, index, home, generation, &seen);
-        }
+    fn saw_both(&self, state: &mut State, index: usize, seen: Seen) {
         let protocol = self.protocol();
         if Side::BOTH.into_iter().any(|side| protocol.is_foreign(side, seen.at(side))) {
             return state.actors[index].end(Ending::Refused);
         }
+        if let Task::Mirror(home, generation) = state.actors[index].task {
+            return self.mirror(state, index, home, generation, &seen);
+        }
         let next = match self.actors[index].role {
-            Role::Writer { .. } => self.write_or_help(state, index, &seen),
             Role::Reader => return self.read_home(state, index, &seen),
+            Role::Writer(_) => self.write_or_help(state, index, &seen),
             Role::Mover(mover) => protocol.advance(mover, &seen),
             _ => self.close(&seen),
         };
         self.follow(state, index, next);
     }
 
-    fn follow(&self, state: &mut State, index: usize, next: Next) {
+    pub(crate) fn follow(&self, state: &mut State, index: usize, next: Next) {
         let actor = &mut state.actors[index];
         match next {
             Next::Try(plan) => actor.phase = Phase::Act(plan),
             Next::Again => actor.phase = Phase::Look,
             Next::Stop => actor.end(Ending::Done),
-            Next::Alarm => actor.end(Ending::Alarmed),
             Next::Stuck => actor.end(Ending::Stuck),
+            Next::Alarm => {
+                self.seen.happened(Event::Alarm);
+                actor.end(Ending::Alarmed);
+            }
         }
     }
 
     fn act(&self, state: &mut State, index: usize, plan: &Plan) {
         let outcome = self.apply(state, plan);
+        self.note(state, index, plan, outcome);
         if plan.step != Step::Write {
             return state.actors[index].phase = Phase::Look;
         }
         match outcome {
             Outcome::Applied => {
-                let generation =
-                    Generation { seq: state.truth.last_seq(), ..state.at(plan.at).generation() };
-                self.wrote(state, index, plan.at, generation);
+                let now = state.at(plan.at).generation();
+                let wrote = Generation { seq: state.truth.last_seq(), ..now };
+                self.wrote(state, index, plan.at, wrote);
             }
             Outcome::Known(generation) => self.wrote(state, index, plan.at, generation),
             // A write that may be under way was not refused: its fate is looked up again.
@@ -223,257 +240,38 @@ impl Machine {
         }
     }
 
-    /// A mover gives up a move whose source it sees sealed.
+    fn note(&self, state: &State, index: usize, plan: &Plan, outcome: Outcome) {
+        let is_mover = matches!(self.actors[index].role, Role::Mover(_));
+        let event = match (outcome, plan.step) {
+            (Outcome::Known(_), _) => Event::KnownWrite,
+            (Outcome::Applied, Step::Activate) if !is_mover => Event::HelpedToActivate,
+            (Outcome::Applied, Step::Reopen) if !is_mover => Event::HelpedToAbort,
+            (Outcome::Lost, Step::Write | Step::Mirror)
+                if state.at(plan.at).without == WithoutControl::Retired =>
+            {
+                Event::RetiredRefused
+            }
+            _ => return,
+        };
+        self.seen.happened(event);
+    }
+
+    /// A mover gives up a move that it sees sealed, and could finish.
     pub(crate) fn abort(&self, state: &mut State, index: usize) -> Option<()> {
-        let (spec, actor) = (&self.actors[index], &state.actors[index]);
-        let (Role::Mover(mover), Phase::Other(view)) = (spec.role, actor.phase) else {
+        let actor = &state.actors[index];
+        let (Role::Mover(mover), Phase::Other(view)) = (self.actors[index].role, actor.phase)
+        else {
             return None;
         };
         let first = self.first(index, actor.task);
         let seen = Seen::new(first, view, *state.at(first.other()));
-        let is_sealed = seen.at(mover.from).is(Status::Sealed);
         let Next::Try(plan) = self.protocol().finish(mover.from, &seen) else { return None };
-        let ends = matches!(plan.step, Step::LastLap | Step::Activate);
-        if !is_sealed || !ends {
+        let could_finish = matches!(plan.step, Step::LastLap | Step::Activate);
+        if !could_finish || !seen.at(mover.from).is(Status::Sealed) {
             return None;
         }
         let next = self.protocol().abort(mover.from, &seen);
         self.follow(state, index, next);
         Some(())
-    }
-}
-
-/// Clients: writers and readers.
-impl Machine {
-    fn write_plan(&self, state: &State, index: usize, at: Side, seen: Generation) -> Plan {
-        let made = state.actors[index].made;
-        let op = index as u8 * 2 + made + 1;
-        let (keys, record) = match self.actors[index].role {
-            Role::Writer { keys, count, removes } if removes && made + 1 == count => {
-                (keys[usize::from(made)], 0)
-            }
-            Role::Writer { keys, .. } => (keys[usize::from(made)], op),
-            _ => (0, 0),
-        };
-        let patch = Patch { keys, records: [record; 2] };
-        let is_guarded =
-            self.rules.has(Rule::WritesAreGuarded) && self.rules.has(Rule::HomeIsInTheStores);
-        let guard = if is_guarded { Guard::LiveAt(seen) } else { Guard::Anyhow };
-        let apply = Apply { guard, effect: Effect::Write(op, patch, seen) };
-        Plan { step: Step::Write, at, apply }
-    }
-
-    fn write_at_first(&self, state: &State, index: usize, at: Side, view: &Store) -> Option<Phase> {
-        if self.protocol().is_foreign(at, view) {
-            return Some(Phase::Over(Ending::Refused));
-        }
-        let is_home = view.is(Status::Live) && self.rules.has(Rule::AuthorityFirst);
-        let by_hint = !self.rules.has(Rule::HomeIsInTheStores);
-        let writes = is_home || by_hint;
-        writes.then(|| Phase::Act(self.write_plan(state, index, at, view.generation())))
-    }
-
-    fn write_or_help(&self, state: &State, index: usize, seen: &Seen) -> Next {
-        let protocol = self.protocol();
-        match protocol.home(seen) {
-            Home::At(at) => {
-                let plan = self.write_plan(state, index, at, seen.at(at).generation());
-                Next::Try(self.mirror_too_early(seen, &plan).unwrap_or(plan))
-            }
-            Home::Legacy(at) => Next::Try(protocol.adopt(at, seen.at(at))),
-            Home::Sealed(_) if !self.rules.has(Rule::AnyoneHelps) => Next::Stuck,
-            Home::Sealed(from) => match protocol.finish(from, seen) {
-                Next::Stop => Next::Again,
-                next => next,
-            },
-            Home::Unclear => Next::Again,
-        }
-    }
-
-    /// With the rule removed, the mirror is written before the home.
-    fn mirror_too_early(&self, seen: &Seen, write: &Plan) -> Option<Plan> {
-        let Effect::Write(_, patch, saw) = write.apply.effect else { return None };
-        let (home, replica) = (seen.at(write.at), seen.at(write.at.other()));
-        let is_current = replica.is(Status::Copy) && replica.generation() == saw;
-        if self.rules.has(Rule::AuthorityFirst) || !is_current {
-            return None;
-        }
-        let mut early = *home;
-        early.control = home.control.map(|mut control| {
-            control.generation.seq += 1;
-            control
-        });
-        early.records = patch.onto(home.records);
-        early.journal.push(crate::state::Entry { seq: saw.seq + 1, op: 0, keys: patch.keys });
-        self.protocol().mirror(write.at.other(), &early, replica)
-    }
-
-    /// A write is in the store: its mirror and its answer come next.
-    fn wrote(&self, state: &mut State, index: usize, at: Side, generation: Generation) {
-        let waits = self.world.mirrors == Mirrors::Both && self.rules.has(Rule::MirrorBeforeAnswer);
-        if !waits {
-            state.truth.answer(generation.seq);
-        }
-        match self.world.mirrors {
-            Mirrors::None => self.answered(state, index),
-            _ => state.actors[index].look(Task::Mirror(at, generation)),
-        }
-    }
-
-    fn answered(&self, state: &mut State, index: usize) {
-        let actor = &mut state.actors[index];
-        actor.made += 1;
-        match self.actors[index].role {
-            Role::Writer { count, .. } if actor.made < count => actor.look(Task::Main),
-            _ => actor.end(Ending::Done),
-        }
-    }
-
-    fn mirror(&self, state: &mut State, index: usize, at: Side, wrote: Generation, seen: &Seen) {
-        let (home, replica) = (seen.at(at), seen.at(at.other()));
-        if let Some(plan) = self.protocol().mirror(at.other(), home, replica) {
-            return state.actors[index].phase = Phase::Act(plan);
-        }
-        let has_it = replica.is(Status::Live) || replica.generation() >= wrote;
-        // Only the source is what a rollback goes back to; the target's copy may lag.
-        let is_enough = self.world.mirrors != Mirrors::Both || at == Side::Source || has_it;
-        if is_enough {
-            state.truth.answer(wrote.seq);
-            return self.answered(state, index);
-        }
-        let next = match home.is(Status::Sealed) {
-            true => self.protocol().finish(at, seen),
-            false => Next::Again,
-        };
-        let next = if next == Next::Stop { Next::Again } else { next };
-        self.follow(state, index, next);
-    }
-
-    fn read_at_first(&self, state: &mut State, index: usize, side: Side, view: Store) {
-        let is_home = view.is(Status::Live) || view.is_legacy();
-        let is_body = view.is(Status::Sealed) && !self.rules.has(Rule::SealedBodyAfterBothLooks);
-        if self.protocol().is_foreign(side, &view) {
-            return state.actors[index].end(Ending::Refused);
-        }
-        match is_home || is_body {
-            true => self.read(state, index, view.records),
-            false => state.actors[index].phase = Phase::Other(view),
-        }
-    }
-
-    fn read_home(&self, state: &mut State, index: usize, seen: &Seen) {
-        match self.protocol().home(seen) {
-            Home::At(side) | Home::Legacy(side) | Home::Sealed(side) => {
-                self.read(state, index, seen.at(side).records);
-            }
-            Home::Unclear => state.actors[index].phase = Phase::Look,
-        }
-    }
-
-    fn read(&self, state: &mut State, index: usize, records: Records) {
-        let floor = state.actors[index].floor.unwrap_or(0);
-        state.truth.read(floor, records);
-        state.actors[index].end(Ending::Done);
-    }
-}
-
-/// Answers that are lost, and writes that come late.
-impl Machine {
-    pub(crate) fn lose_answer(&self, state: &mut State, index: usize) -> Option<()> {
-        let Phase::Act(plan) = state.actors[index].phase else { return None };
-        self.apply(state, &plan);
-        self.miss_answer(state, index, &plan);
-        Some(())
-    }
-
-    pub(crate) fn delay(&self, state: &mut State, index: usize) -> Option<()> {
-        let Phase::Act(plan) = state.actors[index].phase else { return None };
-        state.actors[index].in_flight = Some(plan);
-        self.miss_answer(state, index, &plan);
-        Some(())
-    }
-
-    pub(crate) fn deliver(&self, state: &mut State, index: usize) -> Option<()> {
-        let plan = state.actors[index].in_flight.take()?;
-        self.apply(state, &plan);
-        Some(())
-    }
-
-    fn miss_answer(&self, state: &mut State, index: usize, plan: &Plan) {
-        let Effect::Write(op, _, saw) = plan.apply.effect else { return };
-        let actor = &mut state.actors[index];
-        match self.rules.has(Rule::LostIsNotFailed) {
-            true => actor.look(Task::ReadBack(plan.at, saw)),
-            false => actor.end(Ending::Failed(op)),
-        }
-    }
-
-    /// What became of a write whose answer is missing: made, not made, or nobody can say.
-    fn read_back(&self, state: &mut State, i: usize, at: Side, saw: Generation, view: &Store) {
-        let plan = self.write_plan(state, i, at, saw);
-        let Effect::Write(op, ..) = plan.apply.effect else { return };
-        if let Some(entry) = view.journal.find(op) {
-            return self.wrote(state, i, at, Generation { seq: entry.seq, ..saw });
-        }
-        let now = view.generation();
-        let tells_all = view.journal.tells(saw.seq, now.seq) && now >= saw;
-        if !tells_all {
-            return state.actors[i].end(Ending::Indeterminate);
-        }
-        match view.is(Status::Live) && now.term == saw.term {
-            true => state.actors[i].phase = Phase::Act(plan),
-            false => state.actors[i].look(Task::Main),
-        }
-    }
-}
-
-/// What is done once, to a whole store.
-impl Machine {
-    /// The next step of completing: the source is retired, then purged.
-    fn close(&self, seen: &Seen) -> Next {
-        let (source, target) = (&seen.source, &seen.target);
-        let is_safe = target.is(Status::Live) && !source.is(Status::Live);
-        let is_retired = source.without == crate::state::WithoutControl::Retired;
-        let guard = crate::protocol::exactly(source);
-        let try_it = |step, guard, effect| {
-            Next::Try(Plan { step, at: Side::Source, apply: Apply { guard, effect } })
-        };
-        let silent = !self.rules.has(Rule::RetiredSaysSo);
-        match source.control {
-            Some(_) if is_safe && (is_retired || silent) => {
-                try_it(Step::Purge, guard, Effect::Remove)
-            }
-            Some(_) if is_safe => try_it(Step::Retire, Guard::Anyhow, Effect::Retire),
-            _ => Next::Stop,
-        }
-    }
-
-    fn force(&self, state: &mut State, index: usize) {
-        let term = state.target.generation().term.max(state.source.generation().term) + 1;
-        let Some(was) = state.source.control.filter(|_| state.target.is(Status::Live)) else {
-            return state.actors[index].end(Ending::Done);
-        };
-        let generation = Generation { term, ..was.generation };
-        let control = crate::state::Control { status: Status::Live, generation, ..was };
-        state.source.control = Some(control);
-        state.target = Store::new(crate::state::WithoutControl::Retired, NOTHING);
-        state.truth.cut(generation.seq, term);
-        state.actors[index].end(Ending::Done);
-        self.seen.mark(Step::Force);
-    }
-
-    fn trim(&self, state: &mut State, index: usize, at: Side) {
-        let apply = Apply { guard: Guard::Anyhow, effect: Effect::Forget };
-        self.apply(state, &Plan { step: Step::Trim, at, apply });
-        state.actors[index].end(Ending::Done);
-    }
-
-    fn write_unaware(&self, state: &mut State, index: usize, key: u8) {
-        let record = index as u8 * 2 + 1;
-        let patch = Patch { keys: 1 << key, records: [record; 2] };
-        state.source.records = patch.onto(state.source.records);
-        let source = state.source;
-        state.truth.wrote_unaware(&source);
-        state.actors[index].end(Ending::Done);
     }
 }

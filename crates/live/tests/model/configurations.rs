@@ -1,7 +1,8 @@
 //! The configurations: small worlds, each checked to its last state.
 
-use crate::actor::{Role, Spec};
-use crate::machine::{Coverage, Machine, Mirrors, World};
+use crate::actor::{Role, Spec, Writer};
+use crate::coverage::Coverage;
+use crate::machine::{Machine, Mirrors, World};
 use crate::protocol::Mover;
 use crate::rules::Rules;
 use crate::state::{
@@ -24,10 +25,14 @@ const QUIET: World = World {
     mirrors: Mirrors::None,
 };
 
-const FIRST: u8 = 0b01;
+/// One write of both records; one of the first; the one after the other.
+const BOTH: &[u8] = &[BOTH_KEYS];
+const ONE: &[u8] = &[0b01];
+const BOTH_THEN_ONE: &[u8] = &[BOTH_KEYS, 0b01];
 
-fn writer(name: &'static str, first: Side, keys: [u8; 2], count: u8) -> Spec {
-    Spec { name, role: Role::Writer { keys, count, removes: false }, first }
+fn writer(name: &'static str, first: Side, keys: &'static [u8]) -> Spec {
+    let writer = Writer { keys, removes: false, retries: true };
+    Spec { name, role: Role::Writer(writer), first }
 }
 
 fn reader(first: Side) -> Spec {
@@ -97,7 +102,8 @@ fn begin(
     target: Store,
     records: Records,
 ) -> Machine {
-    let (truth, rules, seen) = (Truth::new(records), Rules::default(), Coverage::default());
+    let truth = Truth::new(records, source.generation().term);
+    let (rules, seen) = (Rules::default(), Coverage::default());
     Machine { name, source, target, truth, actors, world, rules, seen }
 }
 
@@ -111,84 +117,86 @@ pub(crate) const ALL: &[Setup] = &[
 
 /// Two movers and two writers: one write of both records, and one of one.
 pub(crate) fn two_movers() -> Machine {
-    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
-    let two = writer("another writer", Target, [FIRST, 0], 1);
+    let one = writer("writer", Source, BOTH);
+    let two = writer("another writer", Target, ONE);
     legacy("two movers", QUIET, vec![one, two, forward(), another()])
 }
 
 /// A writer of two writes, a move and a rollback.
 pub(crate) fn there_and_back() -> Machine {
-    let one = writer("writer", Target, [BOTH_KEYS, FIRST], 2);
+    let one = writer("writer", Target, BOTH_THEN_ONE);
     legacy("there and back", QUIET, vec![one, forward(), back()])
 }
 
-/// A reader beside a writer, a move and a rollback.
+/// A reader beside two writers, a move and a rollback.
 pub(crate) fn reading() -> Machine {
-    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
-    legacy("reading", QUIET, vec![one, reader(Target), forward(), back()])
+    let one = writer("writer", Source, BOTH);
+    let two = writer("another writer", Target, ONE);
+    legacy("reading", QUIET, vec![one, two, reader(Target), forward(), back()])
 }
 
 /// Records are read one by one, by all.
 pub(crate) fn in_pieces() -> Machine {
-    let one = writer("writer", Source, [BOTH_KEYS, BOTH_KEYS], 2);
+    let one = writer("writer", Source, &[BOTH_KEYS, BOTH_KEYS]);
     let world = World { reads_in_pieces: true, crashes: false, ..QUIET };
     legacy("reading in pieces", world, vec![one, reader(Source), forward()])
 }
 
 /// The mirror follows the answer.
 pub(crate) fn mirror_one() -> Machine {
-    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
-    let two = writer("another writer", Target, [FIRST, 0], 1);
+    let one = writer("writer", Source, BOTH);
+    let two = writer("another writer", Target, ONE);
     let world = World { mirrors: Mirrors::One, ..QUIET };
     mirrored("mirror after the answer", world, vec![one, two, forward(), back()])
 }
 
 /// The mirror comes before the answer.
 pub(crate) fn mirror_both() -> Machine {
-    let one = writer("writer", Target, [BOTH_KEYS, FIRST], 2);
+    let one = writer("writer", Target, BOTH_THEN_ONE);
     let world = World { mirrors: Mirrors::Both, ..QUIET };
     legacy("mirror before the answer", world, vec![one, forward(), back()])
 }
 
 /// Answers are lost, and writes come late.
 pub(crate) fn lost_answers() -> Machine {
-    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
-    let two = writer("another writer", Source, [FIRST, 0], 1);
+    let one = writer("writer", Source, BOTH);
+    let role = Role::Writer(Writer { keys: ONE, removes: false, retries: false });
+    let two = with("writer that gives up", role);
     let world = World { loses_answers: true, aborts: true, crashes: false, ..QUIET };
     mirrored("lost answers", world, vec![one, two, forward()])
 }
 
 /// One batch or lap is stored damaged.
 pub(crate) fn damaged() -> Machine {
-    let one = writer("writer", Source, [BOTH_KEYS, FIRST], 2);
+    let one = writer("writer", Source, BOTH_THEN_ONE);
     legacy("damage", World { damages: true, ..QUIET }, vec![one, forward(), another()])
 }
 
 /// Movers give up what they have sealed.
 pub(crate) fn given_up() -> Machine {
-    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
+    let one = writer("writer", Source, BOTH);
     legacy("given up", World { aborts: true, ..QUIET }, vec![one, forward(), another()])
 }
 
 /// One creates the unit, another removes it, while it moves there and back.
 pub(crate) fn created_and_removed() -> Machine {
-    let one = writer("creator", Source, [BOTH_KEYS, 0], 1);
-    let role = Role::Writer { keys: [BOTH_KEYS, 0], count: 1, removes: true };
+    let one = writer("creator", Source, BOTH);
+    let role = Role::Writer(Writer { keys: BOTH, removes: true, retries: true });
     let two = Spec { name: "remover", role, first: Target };
     absent("created and removed", QUIET, vec![one, two, forward(), back()])
 }
 
 /// The migration is completed under a writer and a reader.
 pub(crate) fn completed() -> Machine {
-    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
+    let one = writer("writer", Source, BOTH);
     let closer = with("closer", Role::Closer);
     legacy("completed", QUIET, vec![one, reader(Target), forward(), back(), closer])
 }
 
 /// The target is lost, and the source's replica becomes the home.
 pub(crate) fn forced() -> Machine {
-    let one = writer("writer", Source, [BOTH_KEYS, FIRST], 2);
-    let two = writer("another writer", Target, [FIRST, 0], 1);
+    let one = writer("writer", Source, BOTH_THEN_ONE);
+    let two = writer("another writer", Target, ONE);
     let forcer = with("forcer", Role::Forcer);
     let world = World { mirrors: Mirrors::Both, ..QUIET };
     mirrored("forced", world, vec![one, two, forward(), forcer])
@@ -196,22 +204,22 @@ pub(crate) fn forced() -> Machine {
 
 /// The target is a clone of the source.
 pub(crate) fn clone() -> Machine {
-    let one = writer("writer", Target, [BOTH_KEYS, 0], 1);
-    let two = writer("another writer", Source, [FIRST, 0], 1);
+    let one = writer("writer", Target, BOTH);
+    let two = writer("another writer", Source, ONE);
     cloned("clone", QUIET, vec![one, two, reader(Target), forward()])
 }
 
 /// A client knows nothing of control records.
 pub(crate) fn unaware() -> Machine {
-    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
+    let one = writer("writer", Source, BOTH);
     let old = with("unaware writer", Role::Unaware { key: 0 });
     legacy("unaware", QUIET, vec![one, old, forward()])
 }
 
 /// The journal is forgotten while it is needed.
 pub(crate) fn trimmed() -> Machine {
-    let one = writer("writer", Source, [BOTH_KEYS, 0], 1);
-    let two = writer("another writer", Source, [FIRST, 0], 1);
+    let one = writer("writer", Source, BOTH);
+    let two = writer("another writer", Source, ONE);
     let trim = with("trimmer", Role::Trimmer(Source));
     let world = World { loses_answers: true, ..QUIET };
     legacy("trimmed", world, vec![one, two, trim, forward()])
@@ -219,6 +227,6 @@ pub(crate) fn trimmed() -> Machine {
 
 /// A mover of an old configuration beside a rollback.
 pub(crate) fn stale_epoch() -> Machine {
-    let one = writer("writer", Target, [FIRST, 0], 1);
+    let one = writer("writer", Target, ONE);
     mirrored("stale epoch", QUIET, vec![one, forward(), another(), back()])
 }

@@ -1,11 +1,10 @@
 //! The machine that is checked: two stores, the truth about them, and actors that take turns.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use restow_live::Step;
 use stateright::{Model, Property};
 
 use crate::actor::{Actor, Ending, Phase, Role, Spec, Task};
+use crate::coverage::{Coverage, Event};
 use crate::port::{Effect, Outcome};
 use crate::properties;
 use crate::protocol::{Plan, Protocol};
@@ -13,16 +12,16 @@ use crate::rules::{Rule, Rules};
 use crate::state::{Patch, Side, Store};
 use crate::truth::Truth;
 
-/// How far terms rise: a move, an abort and a move behind it.
+/// How far terms rise: a move, an abort, and a move behind it.
 const TERM_MAX: u8 = 5;
 
 /// Whether and when a write's mirror is brought up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mirrors {
     None,
-    /// After the answer.
+    /// Policy one: after the answer.
     One,
-    /// Before the answer.
+    /// Policy both: before the answer.
     Both,
 }
 
@@ -52,7 +51,6 @@ pub(crate) struct Machine {
     pub(crate) actors: Vec<Spec>,
     pub(crate) world: World,
     pub(crate) rules: Rules,
-    /// The steps and turns that were applied somewhere, for what no property asks.
     pub(crate) seen: Coverage,
 }
 
@@ -74,7 +72,7 @@ impl State {
         }
     }
 
-    pub(crate) fn at_mut(&mut self, side: Side) -> &mut Store {
+    fn at_mut(&mut self, side: Side) -> &mut Store {
         match side {
             Side::Source => &mut self.source,
             Side::Target => &mut self.target,
@@ -101,20 +99,6 @@ pub(crate) enum Turn {
     Damage(usize),
 }
 
-/// What happened somewhere in the states that were reached.
-#[derive(Debug, Default)]
-pub(crate) struct Coverage(AtomicU32);
-
-impl Coverage {
-    pub(crate) fn mark(&self, step: Step) {
-        self.0.fetch_or(1 << step as u32, Ordering::Relaxed);
-    }
-
-    pub(crate) fn has(&self, step: Step) -> bool {
-        self.0.load(Ordering::Relaxed) & (1 << step as u32) != 0
-    }
-}
-
 impl Machine {
     pub(crate) fn protocol(&self) -> Protocol {
         Protocol { rules: self.rules }
@@ -127,36 +111,36 @@ impl Machine {
         if outcome == Outcome::Applied {
             let after = *state.at(plan.at);
             state.truth.observe(plan, &before, &after, &other);
-            self.seen.mark(plan.step);
+            self.seen.applied(plan.step);
+            if plan.step == Step::Stage && before.staging().is_some() {
+                self.seen.happened(Event::StagedAnew);
+            }
         }
         outcome
     }
 
     /// Whether the actor has to wait until others are gone.
     fn waits(&self, state: &State, index: usize) -> bool {
-        let over = |actor: &Actor| matches!(actor.phase, Phase::Over(_));
-        let others = |wanted: fn(&Role) -> bool| {
-            let pairs = self.actors.iter().zip(&state.actors);
-            pairs.filter(move |(spec, _)| wanted(&spec.role)).map(|(_, actor)| actor)
+        let all = |wanted: fn(&Role) -> bool, holds: fn(&Actor) -> bool| {
+            let mut pairs = self.actors.iter().zip(&state.actors);
+            pairs.all(|(spec, actor)| !wanted(&spec.role) || holds(actor))
         };
-        match self.actors[index].role {
-            Role::Closer => {
-                let mut movers = others(|role| matches!(role, Role::Mover(_)));
-                self.rules.has(Rule::DrainBeforeRetiring) && !movers.all(over)
-            }
-            Role::Forcer => {
-                let mut clients = others(|role| !matches!(role, Role::Forcer));
-                let idle = |actor: &Actor| {
-                    over(actor) || (actor.phase == Phase::Look && actor.task == Task::Main)
-                };
-                self.rules.has(Rule::DrainBeforeForcing) && !clients.all(idle)
-            }
-            Role::Unaware { .. } => false,
-            _ => {
-                let mut unaware = others(|role| matches!(role, Role::Unaware { .. }));
-                self.rules.has(Rule::AdoptBehindBarrier) && !unaware.all(over)
-            }
-        }
+        let idle = |actor: &Actor| {
+            actor.is_over() || (actor.phase == Phase::Look && actor.task == Task::Main)
+        };
+        let (rule, is_drained) = match self.actors[index].role {
+            Role::Unaware { .. } => return false,
+            Role::Closer => (
+                Rule::DrainBeforeRetiring,
+                all(|role| matches!(role, Role::Mover(_)), Actor::is_over),
+            ),
+            Role::Forcer => (Rule::DrainBeforeForcing, all(|role| *role != Role::Forcer, idle)),
+            _ => (
+                Rule::AdoptBehindBarrier,
+                all(|role| matches!(role, Role::Unaware { .. }), Actor::is_over),
+            ),
+        };
+        self.rules.has(rule) && !is_drained
     }
 
     fn turns(&self, state: &State, index: usize, turns: &mut Vec<Turn>) {
@@ -164,32 +148,26 @@ impl Machine {
         if actor.in_flight.is_some() {
             turns.push(Turn::Deliver(index));
         }
-        if matches!(actor.phase, Phase::Over(_)) || self.waits(state, index) {
+        if actor.is_over() || self.waits(state, index) {
             return;
         }
         turns.push(Turn::Step(index));
         if self.world.crashes {
             turns.push(Turn::Crash(index));
         }
-        match &actor.phase {
+        match actor.phase {
             Phase::Act(plan) if plan.step == Step::Write && self.world.loses_answers => {
                 turns.push(Turn::LoseAnswer(index));
                 if actor.in_flight.is_none() {
                     turns.push(Turn::Delay(index));
                 }
             }
-            Phase::Act(plan) if self.world.damages && !state.damaged && stages(plan).is_some() => {
+            Phase::Act(plan) if self.world.damages && !state.damaged && stages_records(&plan) => {
                 turns.push(Turn::Damage(index));
             }
-            Phase::Other(_) if self.world.aborts && self.is_mover(index) => {
-                turns.push(Turn::Abort(index));
-            }
+            Phase::Other(_) if self.world.aborts => turns.push(Turn::Abort(index)),
             _ => {}
         }
-    }
-
-    fn is_mover(&self, index: usize) -> bool {
-        matches!(self.actors[index].role, Role::Mover(_))
     }
 
     fn damage(&self, state: &mut State, index: usize) -> Option<()> {
@@ -199,16 +177,13 @@ impl Machine {
         plan.apply.effect = Effect::Stage(Patch { records, ..patch }, control);
         state.actors[index].phase = Phase::Act(plan);
         state.damaged = true;
-        self.step(state, index)
+        self.step(state, index);
+        Some(())
     }
 }
 
-/// What a plan adds to a staged copy, if it does.
-fn stages(plan: &Plan) -> Option<Patch> {
-    match plan.apply.effect {
-        Effect::Stage(patch, _) if patch.keys != 0 => Some(patch),
-        _ => None,
-    }
+fn stages_records(plan: &Plan) -> bool {
+    matches!(plan.apply.effect, Effect::Stage(patch, _) if patch.keys != 0)
 }
 
 impl Model for Machine {
@@ -217,9 +192,7 @@ impl Model for Machine {
 
     fn init_states(&self) -> Vec<State> {
         let actors = vec![Actor::default(); self.actors.len()];
-        let mut truth = self.truth.clone();
-        truth.begins_at([&self.source, &self.target]);
-        let (source, target) = (self.source, self.target);
+        let (source, target, truth) = (self.source, self.target, self.truth.clone());
         vec![State { source, target, truth, actors, damaged: false }]
     }
 
@@ -232,7 +205,7 @@ impl Model for Machine {
     fn next_state(&self, last: &State, turn: Turn) -> Option<State> {
         let mut state = last.clone();
         match turn {
-            Turn::Step(index) => self.step(&mut state, index)?,
+            Turn::Step(index) => self.step(&mut state, index),
             Turn::Crash(index) => state.actors[index].end(Ending::Crashed),
             Turn::LoseAnswer(index) => self.lose_answer(&mut state, index)?,
             Turn::Delay(index) => self.delay(&mut state, index)?,
@@ -240,7 +213,7 @@ impl Model for Machine {
             Turn::Abort(index) => self.abort(&mut state, index)?,
             Turn::Damage(index) => self.damage(&mut state, index)?,
         }
-        (state != *last).then_some(state)
+        Some(state)
     }
 
     fn within_boundary(&self, state: &State) -> bool {

@@ -1,8 +1,16 @@
-//! The model of the live protocol, checked to its last state.
-#![allow(clippy::expect_used, reason = "tests")]
+//! The live protocol's model, checked to its last state, and each of its rules taken away.
+//!
+//! `docs/protocol.md` tells the protocol; its tables are written from here by `cargo xtask docs`.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends loudly")]
+#![allow(clippy::print_stdout, reason = "a schedule is there to be read")]
+#![allow(clippy::disallowed_methods, reason = "the document is written where that is asked for")]
 
 mod actor;
+mod client;
 mod configurations;
+mod coverage;
+mod document;
+mod keeper;
 mod machine;
 mod port;
 mod properties;
@@ -13,62 +21,77 @@ mod schedule;
 mod state;
 mod truth;
 
-use stateright::{Checker, Expectation, HasDiscoveries, Model};
+use std::collections::BTreeSet;
 
+use restow_live::Step;
+use stateright::{Checker, HasDiscoveries, Model};
+
+use crate::coverage::Event;
 use crate::machine::Machine;
-use crate::rules::Rules;
+use crate::properties::{GOALS, INVARIANTS};
+use crate::rules::{Rule, Rules};
+use crate::schedule::schedule;
 
+/// Every invariant holds in every reachable state, and nothing of what could happen is left out.
 #[test]
 fn every_configuration_holds() {
-    let only = std::env::var("ONLY").ok();
+    let mut goals = BTreeSet::new();
+    let (mut steps, mut events) = (vec![Step::Look], Vec::new());
+    let mut rows = Vec::new();
     for setup in configurations::ALL {
-        let machine = setup();
-        let name = machine.name;
-        if only.as_ref().is_some_and(|o| !name.contains(o.as_str())) { continue; }
-        let t = std::time::Instant::now();
-        let checker = machine.checker().target_state_count(30_000_000).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-        let mut missing = vec![];
-        for p in checker.model().properties() {
-            match (checker.discovery(p.name), p.expectation) {
-                (Some(path), Expectation::Always) => {
-                    println!("VIOLATED {} in {name}", p.name);
-                    if std::env::var("LONG").is_ok() {
-                        let mut was = None;
-                        for (s, a) in path.clone().into_vec() {
-                            let now = (s.source, s.target);
-                            if was != Some(now) { println!("      S {:?} {:?} {:?}\n      T {:?} {:?} {:?}", s.source.control, s.source.records, s.source.journal, s.target.control, s.target.records, s.target.staged); }
-                            was = Some(now);
-                            println!("  {a:?}");
-                        }
-                    }
-                    for m in schedule::schedule(checker.model(), path) { println!("   {m}"); }
-                }
-                (None, Expectation::Sometimes) => missing.push(p.name),
-                _ => {}
+        let checker = setup().checker().spawn_bfs().join();
+        let machine = checker.model();
+        for invariant in INVARIANTS {
+            if let Some(path) = checker.discovery(invariant) {
+                let moves = schedule(machine, path);
+                panic!("{}: not {invariant}\n{}", machine.name, document::lines(&moves));
             }
         }
-        println!("{name}: {} states, {} unique, depth {}, {:.1}s, never: {missing:?}", checker.state_count(), checker.unique_state_count(), checker.max_depth(), t.elapsed().as_secs_f32());
+        goals.extend(GOALS.into_iter().filter(|goal| checker.discovery(goal).is_some()));
+        steps.extend(Step::ALL.into_iter().filter(|step| machine.seen.has_step(*step)));
+        events.extend(Event::ALL.into_iter().filter(|event| machine.seen.has_event(*event)));
+        rows.push(document::configuration(machine, checker.unique_state_count(), checker.max_depth()));
+        println!("{}", rows[rows.len() - 1]);
     }
+    assert_eq!(goals, GOALS.into());
+    assert_eq!(Step::ALL.into_iter().find(|step| !steps.contains(step)), None);
+    assert_eq!(Event::ALL.into_iter().find(|event| !events.contains(event)), None);
+    document::keep("configurations", &rows);
 }
 
+/// Without any one rule some invariant fails, and every invariant fails without some rule.
 #[test]
 fn every_rule_is_needed() {
-    let only = std::env::var("ONLY").ok();
-    for r in removals::ALL {
-        if only.as_ref().is_some_and(|o| !format!("{:?}", r.rule).contains(o.as_str())) { continue; }
-        let t = std::time::Instant::now();
-        let machine = Machine { rules: Rules::without(r.rule), ..(r.setup)() };
-        let name = machine.name;
-        let wanted = HasDiscoveries::AnyOf([r.breaks].into());
-        let checker = machine.checker().target_state_count(8_000_000).finish_when(wanted).spawn_bfs().join();
-        let others: Vec<_> = checker.model().properties().into_iter().filter(|p| p.expectation == Expectation::Always && checker.discovery(p.name).is_some()).map(|p| p.name).collect();
-        match checker.discovery(r.breaks) {
-            Some(path) => {
-                let moves = schedule::schedule(checker.model(), path);
-                println!("ok {:?} in {name}: {} after {} ({:.1}s); also {others:?}", r.rule, r.breaks, moves.len(), t.elapsed().as_secs_f32());
-                if only.is_some() { for m in moves { println!("   {m}"); } }
-            }
-            None => println!("FAILS TO FAIL {:?} in {name}: wanted {}; got {others:?} {} unique ({:.1}s)", r.rule, r.breaks, checker.unique_state_count(), t.elapsed().as_secs_f32()),
-        }
+    let mut rows = Vec::new();
+    for removal in removals::ALL {
+        let machine = Machine { rules: Rules::without(removal.rule), ..(removal.setup)() };
+        let found = HasDiscoveries::AnyOf([removal.breaks].into());
+        let checker = machine.checker().finish_when(found).spawn_bfs().join();
+        let machine = checker.model();
+        let path = checker.discovery(removal.breaks);
+        let path = path.unwrap_or_else(|| panic!("nothing fails without {:?}", removal.rule));
+        let moves = schedule(machine, path);
+        println!("without {:?}, {}: not {}", removal.rule, machine.name, removal.breaks);
+        println!("{}", document::lines(&moves));
+        rows.push(document::removal(removal, moves.len()));
     }
+    let removed = |rule: &&Rule| !removals::ALL.iter().any(|removal| removal.rule == **rule);
+    assert_eq!(Rule::ALL.iter().find(removed), None);
+    let holds = |name: &&str| !removals::ALL.iter().any(|removal| removal.breaks == *name);
+    assert_eq!(INVARIANTS.iter().find(|name| holds(name)), None);
+    document::keep("rules", &rows);
+}
+
+/// A schedule names the steps of the code, so that a test can lead the code through it.
+#[test]
+fn a_move_has_a_shortest_schedule() {
+    let found = HasDiscoveries::AnyOf([properties::MOVED].into());
+    let checker = configurations::two_movers().checker().finish_when(found).spawn_bfs().join();
+    let path = checker.discovery(properties::MOVED).expect("a move that completes");
+    let moves = schedule(checker.model(), path);
+    let applied: Vec<_> = moves.iter().map(|m| m.step).filter(|step| *step != Step::Look).collect();
+    let copies = [Step::CopyBatch, Step::CopyBatch];
+    let before = [Step::Adopt, Step::Stage];
+    let after = [Step::Lap, Step::Verify, Step::Seal, Step::Activate];
+    assert_eq!(applied, [&before[..], &copies, &after].concat(), "{}", document::lines(&moves));
 }

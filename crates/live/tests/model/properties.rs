@@ -26,10 +26,17 @@ pub(crate) const I15: &str = "I15 nobody is left with a unit that cannot be writ
 pub(crate) const I16: &str = "I16 a seal leaves at most one lap";
 pub(crate) const I17: &str = "I17 a difference is damage";
 
+/// What never fails.
+pub(crate) const INVARIANTS: [&str; 16] =
+    [I1, I2, I3, I4, I5, I6, I7, I8, I9, I10, I11, I13, I14, I15, I16, I17];
+
 pub(crate) const MOVED: &str = "a move completes";
 pub(crate) const MOVED_BACK: &str = "a rollback completes";
 pub(crate) const ABORTED: &str = "an abort completes";
 pub(crate) const SETTLED: &str = "all come to an end";
+
+/// What has to be reachable in some configuration.
+pub(crate) const GOALS: [&str; 4] = [MOVED, MOVED_BACK, ABORTED, SETTLED];
 
 pub(crate) fn all() -> Vec<Property<Machine>> {
     let always = Property::<Machine>::always;
@@ -53,7 +60,7 @@ pub(crate) fn all() -> Vec<Property<Machine>> {
         always(I11, |_, s| !s.truth.has(Wrong::GoneUnretired)),
         always(I13, |_, s| !s.truth.has(Wrong::WrittenTwice) && failed_are_not_made(s)),
         always(I14, |_, s| !s.truth.has(Wrong::OlderEpoch)),
-        always(I15, |_, s| !ends(s, Ending::Stuck)),
+        always(I15, |_, s| !ends(s, Ending::Stuck) && is_writable(s)),
         always(I16, |_, s| !s.truth.has(Wrong::LongLap)),
         always(I17, |_, s| s.damaged || !ends(s, Ending::Alarmed)),
         sometimes(MOVED, |_, s| is_live(s, Side::Target)),
@@ -98,6 +105,11 @@ fn authority(state: &State) -> Option<(u8, Store)> {
         Home::Legacy(side) => Some((state.truth.first_seq(), *seen.at(side))),
         Home::Unclear => None,
     }
+}
+
+/// Whether the home takes writes, or whoever meets it sealed can make one of both stores do so.
+fn is_writable(state: &State) -> bool {
+    state.source.without != WithoutControl::Retired || is_live(state, Side::Target)
 }
 
 fn holds_its_generation(state: &State, side: Side) -> bool {

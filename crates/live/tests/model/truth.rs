@@ -38,15 +38,15 @@ pub(crate) struct Truth {
 }
 
 impl Truth {
-    /// A unit of these records; what was there from the beginning was answered for.
-    pub(crate) fn new(records: Records) -> Self {
+    /// A unit of these records, at a term; what is there from the beginning was answered for.
+    pub(crate) fn new(records: Records, term: u8) -> Self {
         let mut chain = vec![NOTHING];
         if records != NOTHING {
             chain.push(records);
         }
         let last = chain.len() as u8 - 1;
         let ops = vec![0; chain.len()];
-        Self { chain, ops, answered: last, term: 0, epoch: 0, wrong: 0 }
+        Self { chain, ops, answered: last, term, epoch: 0, wrong: 0 }
     }
 
     pub(crate) fn last_seq(&self) -> u8 {
@@ -110,8 +110,8 @@ impl Truth {
         if now < was {
             self.note(Wrong::CopyBackward);
         }
-        let is_new = control.status == Status::Live && (!before.is(Status::Live) || now.term != was.term);
-        if is_new && now.term <= self.term {
+        let is_new = !before.is(Status::Live) || now.term != was.term;
+        if is_new && control.status == Status::Live && now.term <= self.term {
             self.note(Wrong::TermTwice);
         }
         self.term = self.term.max(now.term);
@@ -144,7 +144,7 @@ impl Truth {
         self.term = self.term.max(term);
     }
 
-    /// A read returned records, as of a seq where it knows one, and began when `floor` was last.
+    /// A read returned records, and began when `floor` was the last seq.
     pub(crate) fn read(&mut self, floor: u8, records: Records) {
         let seqs = usize::from(floor)..self.chain.len();
         if !self.chain[seqs].contains(&records) {
@@ -157,13 +157,6 @@ impl Truth {
         match self.chain.last_mut() {
             Some(last) if store.control.is_none() => *last = store.records,
             _ => self.note(Wrong::Fork),
-        }
-    }
-
-    /// A store that began with a control record.
-    pub(crate) fn begins_at(&mut self, sides: [&Store; 2]) {
-        for store in sides {
-            self.term = self.term.max(store.generation().term);
         }
     }
 }
