@@ -12,8 +12,10 @@ struct Document {
     test: &'static str,
 }
 
-const DOCUMENTS: &[Document] =
-    &[Document { path: "docs/damage.md", package: "restow-cli", test: "damage" }];
+const DOCUMENTS: &[Document] = &[
+    Document { path: "docs/damage.md", package: "restow-cli", test: "damage" },
+    Document { path: "docs/protocol.md", package: "restow-live", test: "model" },
+];
 
 /// Writes every generated document again.
 pub(crate) fn write() -> Outcome {

@@ -13,6 +13,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("restow-store", &["restow-model"]),
     ("restow-stores", &["restow-model", "restow-store"]),
     ("restow-migrate", &["restow-model", "restow-store"]),
+    ("restow-live", &["restow-model", "restow-store"]),
     ("restow", &["restow-model", "restow-store", "restow-stores", "restow-migrate"]),
     ("restow-cli", &["restow"]),
     ("restow-testkit", &["restow"]),
@@ -20,7 +21,8 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that decide and never connect.
-const WITHOUT_DATABASE: [&str; 3] = ["restow-model", "restow-store", "restow-migrate"];
+const WITHOUT_DATABASE: [&str; 4] =
+    ["restow-model", "restow-store", "restow-migrate", "restow-live"];
 
 /// Libraries that speak with a database or with object storage.
 const DATABASES: [&str; 10] = [

@@ -22,7 +22,9 @@ pub(crate) enum Role {
     /// Forgets the journal of a store.
     Trimmer(Side),
     /// Writes to the source and knows nothing of control records.
-    Unaware { key: u8 },
+    Unaware {
+        key: u8,
+    },
 }
 
 /// Makes one write after another.

@@ -111,8 +111,26 @@ fn begin(
 pub(crate) type Setup = fn() -> Machine;
 
 pub(crate) const ALL: &[Setup] = &[
-    two_movers, there_and_back, reading, in_pieces, mirror_one, mirror_both, lost_answers, damaged,
-    given_up, created_and_removed, completed, forced, clone, unaware, trimmed, stale_epoch,
+    two_movers,
+    there_and_back,
+    reading,
+    in_pieces,
+    mirror_in_pieces,
+    mirror_one,
+    reading_mirror,
+    mirror_both,
+    lost_answers,
+    damaged,
+    given_up,
+    one_token,
+    created_and_removed,
+    completed,
+    forced,
+    clone,
+    unaware,
+    trimmed,
+    trimmed_there,
+    stale_epoch,
 ];
 
 /// Two movers and two writers: one write of both records, and one of one.
@@ -125,7 +143,8 @@ pub(crate) fn two_movers() -> Machine {
 /// A writer of two writes, a move and a rollback.
 pub(crate) fn there_and_back() -> Machine {
     let one = writer("writer", Target, BOTH_THEN_ONE);
-    legacy("there and back", QUIET, vec![one, forward(), back()])
+    let world = World { aborts: true, ..QUIET };
+    legacy("there and back", world, vec![one, forward(), back()])
 }
 
 /// A reader beside two writers, a move and a rollback.
@@ -142,12 +161,28 @@ pub(crate) fn in_pieces() -> Machine {
     legacy("reading in pieces", world, vec![one, reader(Source), forward()])
 }
 
+/// Mirrors are replayed from records that are read one by one.
+pub(crate) fn mirror_in_pieces() -> Machine {
+    let one = writer("writer", Source, BOTH);
+    let two = writer("another writer", Source, BOTH);
+    let quiet = World { crashes: false, mirrors: Mirrors::One, ..QUIET };
+    let world = World { reads_in_pieces: true, ..quiet };
+    mirrored("mirror in pieces", world, vec![one, two, reader(Target)])
+}
+
 /// The mirror follows the answer.
 pub(crate) fn mirror_one() -> Machine {
     let one = writer("writer", Source, BOTH);
     let two = writer("another writer", Target, ONE);
     let world = World { mirrors: Mirrors::One, ..QUIET };
     mirrored("mirror after the answer", world, vec![one, two, forward(), back()])
+}
+
+/// A reader meets mirrors that follow the answer.
+pub(crate) fn reading_mirror() -> Machine {
+    let one = writer("writer", Source, BOTH_THEN_ONE);
+    let world = World { mirrors: Mirrors::One, ..QUIET };
+    mirrored("reading mirrors", world, vec![one, reader(Source), forward(), back()])
 }
 
 /// The mirror comes before the answer.
@@ -176,6 +211,13 @@ pub(crate) fn damaged() -> Machine {
 pub(crate) fn given_up() -> Machine {
     let one = writer("writer", Source, BOTH);
     legacy("given up", World { aborts: true, ..QUIET }, vec![one, forward(), another()])
+}
+
+/// As above, under one token: safety does not rest on it.
+pub(crate) fn one_token() -> Machine {
+    let one = writer("writer", Source, BOTH);
+    let two = mover("another mover", Source, 1, 1);
+    legacy("one token", World { aborts: true, ..QUIET }, vec![one, forward(), two])
 }
 
 /// One creates the unit, another removes it, while it moves there and back.
@@ -223,6 +265,13 @@ pub(crate) fn trimmed() -> Machine {
     let trim = with("trimmer", Role::Trimmer(Source));
     let world = World { loses_answers: true, ..QUIET };
     legacy("trimmed", world, vec![one, two, trim, forward()])
+}
+
+/// The journal is forgotten at the new home, so that a rollback has to stage.
+pub(crate) fn trimmed_there() -> Machine {
+    let one = writer("writer", Target, BOTH_THEN_ONE);
+    let trim = with("trimmer", Role::Trimmer(Target));
+    mirrored("trimmed there", QUIET, vec![one, trim, forward(), back()])
 }
 
 /// A mover of an old configuration beside a rollback.

@@ -50,7 +50,11 @@ fn every_configuration_holds() {
         goals.extend(GOALS.into_iter().filter(|goal| checker.discovery(goal).is_some()));
         steps.extend(Step::ALL.into_iter().filter(|step| machine.seen.has_step(*step)));
         events.extend(Event::ALL.into_iter().filter(|event| machine.seen.has_event(*event)));
-        rows.push(document::configuration(machine, checker.unique_state_count(), checker.max_depth()));
+        rows.push(document::configuration(
+            machine,
+            checker.unique_state_count(),
+            checker.max_depth(),
+        ));
         println!("{}", rows[rows.len() - 1]);
     }
     assert_eq!(goals, GOALS.into());

@@ -59,7 +59,8 @@ impl Store {
         if retired && apply.effect != Effect::Remove {
             return Outcome::Lost;
         }
-        if let Some(known) = self.knows(&apply.effect).filter(|_| rules.has(Rule::OperationsAreKnown))
+        if let Some(known) =
+            self.knows(&apply.effect).filter(|_| rules.has(Rule::OperationsAreKnown))
         {
             return Outcome::Known(known);
         }

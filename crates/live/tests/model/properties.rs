@@ -44,9 +44,11 @@ pub(crate) fn all() -> Vec<Property<Machine>> {
     vec![
         always(I1, |_, s| !(is_live(s, Side::Source) && is_live(s, Side::Target))),
         always(I2, |_, s| !s.truth.has(Wrong::Fork)),
-        always(I3, |_, s| authority(s).is_some_and(|(seq, store)| {
-            seq == s.truth.last_seq() && store.records == s.truth.last()
-        })),
+        always(I3, |_, s| {
+            authority(s).is_some_and(|(seq, store)| {
+                seq == s.truth.last_seq() && store.records == s.truth.last()
+            })
+        }),
         always(I4, |_, s| authority(s).is_some_and(|(seq, _)| seq >= s.truth.answered)),
         always(I5, |_, s| !s.truth.has(Wrong::StaleRead)),
         always(I6, |machine, s| {
@@ -64,9 +66,7 @@ pub(crate) fn all() -> Vec<Property<Machine>> {
         always(I16, |_, s| !s.truth.has(Wrong::LongLap)),
         always(I17, |_, s| s.damaged || !ends(s, Ending::Alarmed)),
         sometimes(MOVED, |_, s| is_live(s, Side::Target)),
-        sometimes(MOVED_BACK, |_, s| {
-            is_live(s, Side::Source) && s.target.is(Status::Sealed)
-        }),
+        sometimes(MOVED_BACK, |_, s| is_live(s, Side::Source) && s.target.is(Status::Sealed)),
         sometimes(ABORTED, |_, s| {
             let both = [s.source, s.target];
             let live = both.iter().find(|store| store.is(Status::Live));

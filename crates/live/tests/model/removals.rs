@@ -45,7 +45,7 @@ removals! {
     AnyoneHelps, there_and_back, I15, "a mover dies, and its unit stays sealed";
     AnyoneAborts, damaged, I15, "a copy that cannot be finished keeps its unit sealed";
     FenceBeforeReopen, given_up, I1, "a late helper activates beside the reopened source";
-    FenceRaisesTerm, given_up, I1, "a late helper takes a new staged copy for the fenced one";
+    FenceRaisesTerm, given_up, I1, "a target that nobody fenced passes for a fenced one";
     ReopenRaisesTerm, lost_answers, I13, "a write that was called failed arrives after all";
     AuthorityFirst, mirror_one, I7, "the mirror keeps a write that lost";
     MirrorIsConditional, mirror_one, I3, "a late mirror overwrites the new home";
@@ -53,6 +53,7 @@ removals! {
     MirrorBeforeAnswer, mirror_both, I6, "an answered write is only at the home";
     ReadOneGeneration, in_pieces, I5, "a read is half one write, half another";
     SealedBodyAfterBothLooks, reading, I5, "a sealed unit is read long after it moved";
+    SealedIsLast, reading_mirror, I5, "a sealed record seen before two moves passes for the home";
     OperationsAreKnown, lost_answers, I13, "a write is sent again and made twice";
     LostIsNotFailed, lost_answers, I13, "a write is called failed, and was made";
     WriteSaysWhatItSaw, trimmed, I13, "a write comes again after its entry was trimmed";

@@ -47,6 +47,7 @@ rules! {
     MirrorBeforeAnswer: "Under policy both the answer waits for the mirror",
     ReadOneGeneration: "A read during which the control record changed is repeated",
     SealedBodyAfterBothLooks: "A sealed unit is read only after a look at the other store",
+    SealedIsLast: "A sealed record counts only while the other store's term is not beyond it",
     OperationsAreKnown: "A write that the journal knows is not made again",
     LostIsNotFailed: "A lost answer is looked up, and never taken for a failure",
     WriteSaysWhatItSaw: "A write holds only where the journal reaches back to what it saw",

@@ -4,9 +4,7 @@ use restow_live::Step;
 
 use crate::port::Effect;
 use crate::protocol::{LAP_MAX, Plan};
-use crate::state::{
-    BOTH_KEYS, NOTHING, Progress, Records, Staging, Status, Store, WithoutControl,
-};
+use crate::state::{BOTH_KEYS, NOTHING, Progress, Records, Staging, Status, Store, WithoutControl};
 
 /// Something that no state shows afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use restow_live::Step;
 
 use super::plan::live;
-use super::{LAP_MAX, Next, Plan, Protocol, Seen, exactly};
+use super::{LAP_MAX, Next, Plan, Protocol, Seen, exactly, is_fenced};
 use crate::port::Effect;
 use crate::rules::Rule;
 use crate::state::{Control, Generation, Patch, Progress, Records, Side, Status, Store};
@@ -16,9 +16,11 @@ impl Protocol {
         if target.is(Status::Live) {
             return Next::Stop;
         }
+        if is_fenced(target, sealed.term) {
+            return Next::Try(self.reopen(from, source));
+        }
         if held.term > sealed.term {
-            let is_older = target.is(Status::Sealed);
-            return if is_older { Next::Again } else { Next::Try(self.reopen(from, source)) };
+            return Next::Again;
         }
         if target.staging().is_none() && !self.has(Rule::FenceRaisesTerm) {
             return Next::Try(self.reopen(from, source));

@@ -55,6 +55,11 @@ impl Seen {
     }
 }
 
+/// Whether nobody can activate a store any more for a source that is sealed at a term.
+fn is_fenced(target: &Store, sealed: u8) -> bool {
+    target.is(Status::Copy) && target.generation().term == sealed + 1
+}
+
 /// Where the unit lives, as far as both looks tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Home {
@@ -98,7 +103,17 @@ impl Protocol {
         }
         let sealed = find(|store| store.is(Status::Sealed));
         let newest = sealed.max_by_key(|side| seen.at(*side).generation());
-        newest.map_or(Home::Unclear, Home::Sealed)
+        match newest {
+            Some(side) if self.is_last(seen.at(side), seen.at(side.other())) => Home::Sealed(side),
+            _ => Home::Unclear,
+        }
+    }
+
+    /// Whether a sealed store is still the authority, as far as a look at the other one tells.
+    fn is_last(self, sealed: &Store, other: &Store) -> bool {
+        let term = sealed.generation().term;
+        let is_behind = other.generation().term <= term;
+        is_behind || is_fenced(other, term) || !self.has(Rule::SealedIsLast)
     }
 
     /// Whether what a store says was written for another store.
