@@ -5,9 +5,9 @@ use restow_live::Step;
 use crate::coverage::Event;
 use crate::machine::{Machine, State};
 use crate::port::Outcome;
-use crate::protocol::{Mover, Next, Plan, Seen};
+use crate::protocol::{Home, Mover, Next, Plan, Seen};
 use crate::rules::Rule;
-use crate::state::{Generation, Side, Status, Store, WithoutControl};
+use crate::state::{Generation, Side, Store, WithoutControl};
 
 /// What an actor is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,18 +261,17 @@ impl Machine {
     /// A mover gives up a move that it sees sealed, and could finish.
     pub(crate) fn abort(&self, state: &mut State, index: usize) -> Option<()> {
         let actor = &state.actors[index];
-        let (Role::Mover(mover), Phase::Other(view)) = (self.actors[index].role, actor.phase)
-        else {
+        let (Role::Mover(_), Phase::Other(view)) = (self.actors[index].role, actor.phase) else {
             return None;
         };
         let first = self.first(index, actor.task);
         let seen = Seen::new(first, view, *state.at(first.other()));
-        let Next::Try(plan) = self.protocol().finish(mover.from, &seen) else { return None };
-        let could_finish = matches!(plan.step, Step::LastLap | Step::Activate);
-        if !could_finish || !seen.at(mover.from).is(Status::Sealed) {
+        let Home::Sealed(from) = self.protocol().home(&seen) else { return None };
+        let Next::Try(plan) = self.protocol().finish(from, &seen) else { return None };
+        if !matches!(plan.step, Step::LastLap | Step::Activate) {
             return None;
         }
-        let next = self.protocol().abort(mover.from, &seen);
+        let next = self.protocol().abort(from, &seen);
         self.follow(state, index, next);
         Some(())
     }

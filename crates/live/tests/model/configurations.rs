@@ -133,6 +133,23 @@ pub(crate) const ALL: &[Setup] = &[
     stale_epoch,
 ];
 
+/// Those of which every state fits into memory at once.
+pub(crate) const SMALL: &[Setup] = &[
+    there_and_back,
+    in_pieces,
+    mirror_in_pieces,
+    reading_mirror,
+    mirror_both,
+    lost_answers,
+    created_and_removed,
+    completed,
+    forced,
+    clone,
+    unaware,
+    trimmed_there,
+    stale_epoch,
+];
+
 /// Two movers and two writers: one write of both records, and one of one.
 pub(crate) fn two_movers() -> Machine {
     let one = writer("writer", Source, BOTH);

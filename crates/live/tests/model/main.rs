@@ -10,6 +10,7 @@ mod client;
 mod configurations;
 mod coverage;
 mod document;
+mod ending;
 mod keeper;
 mod machine;
 mod port;
@@ -43,7 +44,7 @@ fn every_configuration_holds() {
         let machine = checker.model();
         for invariant in INVARIANTS {
             if let Some(path) = checker.discovery(invariant) {
-                let moves = schedule(machine, path);
+                let moves = schedule(machine, &path.into_vec());
                 panic!("{}: not {invariant}\n{}", machine.name, document::lines(&moves));
             }
         }
@@ -74,7 +75,7 @@ fn every_rule_is_needed() {
         let machine = checker.model();
         let path = checker.discovery(removal.breaks);
         let path = path.unwrap_or_else(|| panic!("nothing fails without {:?}", removal.rule));
-        let moves = schedule(machine, path);
+        let moves = schedule(machine, &path.into_vec());
         println!("without {:?}, {}: not {}", removal.rule, machine.name, removal.breaks);
         println!("{}", document::lines(&moves));
         rows.push(document::removal(removal, moves.len()));
@@ -86,13 +87,28 @@ fn every_rule_is_needed() {
     document::keep("rules", &rows);
 }
 
+/// Whatever has happened, and whoever has crashed: the others can all come to an end.
+#[test]
+fn nobody_waits_for_the_dead() {
+    for setup in configurations::SMALL {
+        let machine = setup();
+        if let Some(way) = ending::find_trap(&machine) {
+            let moves = schedule(&machine, &way);
+            panic!("{}: no way out\n{}", machine.name, document::lines(&moves));
+        }
+    }
+    let rules = Rules::without(Rule::DrainBeforeRetiring);
+    let undrained = Machine { rules, ..configurations::completed() };
+    assert!(ending::find_trap(&undrained).is_some(), "a retired home traps its writers");
+}
+
 /// A schedule names the steps of the code, so that a test can lead the code through it.
 #[test]
 fn a_move_has_a_shortest_schedule() {
     let found = HasDiscoveries::AnyOf([properties::MOVED].into());
     let checker = configurations::two_movers().checker().finish_when(found).spawn_bfs().join();
     let path = checker.discovery(properties::MOVED).expect("a move that completes");
-    let moves = schedule(checker.model(), path);
+    let moves = schedule(checker.model(), &path.into_vec());
     let applied: Vec<_> = moves.iter().map(|m| m.step).filter(|step| *step != Step::Look).collect();
     let copies = [Step::CopyBatch, Step::CopyBatch];
     let before = [Step::Adopt, Step::Stage];

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use restow_live::Step;
-use stateright::Path;
 
 use crate::actor::{Phase, Role};
 use crate::machine::{Machine, State, Turn};
@@ -53,9 +52,8 @@ impl fmt::Display for Move {
     }
 }
 
-/// The schedule of a path.
-pub(crate) fn schedule(machine: &Machine, path: Path<State, Turn>) -> Vec<Move> {
-    let states = path.into_vec();
+/// The schedule of a way through the states, each with the turn that is taken there.
+pub(crate) fn schedule(machine: &Machine, states: &[(State, Option<Turn>)]) -> Vec<Move> {
     let pairs = states.iter().zip(states.iter().skip(1));
     pairs.filter_map(|((was, turn), (now, _))| Some(one(machine, was, (*turn)?, now))).collect()
 }

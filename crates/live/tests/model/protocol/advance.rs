@@ -2,7 +2,7 @@
 
 use restow_live::Step;
 
-use super::{LAP_MAX, Mover, Next, Plan, Protocol, Seen, exactly};
+use super::{Home, LAP_MAX, Mover, Next, Plan, Protocol, Seen, exactly};
 use crate::port::{Effect, Guard};
 use crate::rules::Rule;
 use crate::state::{Control, Patch, Progress, Staging, Status, Store, WithoutControl};
@@ -14,12 +14,13 @@ impl Protocol {
     /// The next step of a move.
     pub(crate) fn advance(self, mover: Mover, seen: &Seen) -> Next {
         let (source, target) = (seen.at(mover.from), seen.at(mover.from.other()));
-        if source.is_legacy() {
-            return Next::Try(self.adopt(mover.from, source));
-        }
-        match source.control {
-            Some(home) if home.status == Status::Live => self.prepare(mover, home, source, target),
-            Some(home) if home.status == Status::Sealed => self.finish(mover.from, seen),
+        match (self.home(seen), source.control) {
+            (Home::At(at), Some(home)) if at == mover.from => {
+                self.prepare(mover, home, source, target)
+            }
+            (Home::Legacy(at), _) if at == mover.from => Next::Try(self.adopt(at, source)),
+            (Home::Sealed(from), _) => self.finish(from, seen),
+            (Home::Unclear, _) => Next::Again,
             _ => Next::Stop,
         }
     }

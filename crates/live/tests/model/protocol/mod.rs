@@ -95,8 +95,11 @@ impl Protocol {
         let find = |wanted: fn(&Store) -> bool| {
             Side::BOTH.into_iter().filter(move |side| wanted(seen.at(*side)))
         };
-        if let Some(side) = find(|store| store.is(Status::Live)).next() {
-            return Home::At(side);
+        let mut live = find(|store| store.is(Status::Live));
+        match (live.next(), live.next()) {
+            (Some(side), None) => return Home::At(side),
+            (Some(_), Some(_)) => return Home::Unclear,
+            _ => {}
         }
         if let Some(side) = find(Store::is_legacy).next() {
             return Home::Legacy(side);
