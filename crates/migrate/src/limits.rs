@@ -9,7 +9,7 @@ pub(crate) const JOIN_BYTES_MAX: usize = 2 << 20;
 /// So many batches of a worker are on their way: one is applied, one is read back.
 pub(crate) const UNDER_WAY_MAX: usize = 2;
 /// About so many bytes of batches are on their way, whatever the number of workers.
-pub(crate) const UNDER_WAY_BYTES_MAX: usize = 8 << 20;
+pub(crate) const UNDER_WAY_BYTES_MAX: usize = 12 << 20;
 /// A worker's batch: so many units.
 pub(crate) const BATCH_UNITS_MAX: usize = 256;
 /// Shares of the source for each worker, so that none waits long for the last one.
