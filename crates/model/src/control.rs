@@ -44,15 +44,26 @@ pub enum HomeState {
     Copy,
     /// Was the authority; authority goes to the counterpart.
     Sealed,
-    /// Being filled, from the source's seq `base` on.
+    /// A staged copy is being filled beside the visible records.
     Staging {
         /// The mover's name for it.
         token: Token,
-        /// The source's seq when the staging began.
+        /// The source's seq behind which the next lap begins.
         base: u64,
-        /// How far the copy has come, in the source's own terms.
-        cursor: Box<[u8]>,
+        /// How far the copy has come.
+        progress: Progress,
     },
+}
+
+/// How far a staged copy has come.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Progress {
+    /// Batches are copied, up to a place in the source's own terms; empty at first.
+    Copying(Box<[u8]>),
+    /// A lap has made it what the source was at the base, which had this digest.
+    Claimed(UnitDigest),
+    /// It was read back, and had the digest that was claimed.
+    Verified,
 }
 
 /// The control record of a unit in one store, changed atomically with the unit's data.
@@ -60,7 +71,7 @@ pub enum HomeState {
 pub struct Control {
     /// What this store is for the unit.
     pub state: HomeState,
-    /// Where the unit stands in the chain of its writes.
+    /// Where the visible records stand in the chain of writes, also while a copy is staged.
     pub generation: Generation,
     /// The epoch of the migration's configuration under which this was written.
     pub epoch: u64,
@@ -68,7 +79,7 @@ pub struct Control {
     pub op_id: Digest,
     /// Whether the unit was deleted; a hash of nothing stays so that it cannot come back.
     pub tombstone: bool,
-    /// The unit's digest, kept by difference.
+    /// The digest of the visible records, kept by difference.
     pub digest: UnitDigest,
     /// The migration, the store and its counterpart, as their registers name them.
     pub migration: Box<str>,
@@ -82,6 +93,14 @@ pub struct Control {
 pub const FORMAT: i64 = 1;
 
 impl Control {
+    /// Returns the token of the staged copy that stands beside the unit, if one does.
+    pub fn staged(&self) -> Option<&Token> {
+        match &self.state {
+            HomeState::Staging { token, .. } => Some(token),
+            _ => None,
+        }
+    }
+
     /// Returns the bytes to store.
     pub fn to_bytes(&self) -> Vec<u8> {
         let number = |n: u64| Body::Int(n.into());
@@ -89,12 +108,12 @@ impl Control {
             HomeState::Live => vec![Body::text("live")],
             HomeState::Copy => vec![Body::text("copy")],
             HomeState::Sealed => vec![Body::text("sealed")],
-            HomeState::Staging { token, base, cursor } => vec![
-                Body::text("staging"),
-                Body::text(token.as_str()),
-                number(*base),
-                Body::Bytes(cursor.to_vec().into()),
-            ],
+            HomeState::Staging { token, base, progress } => {
+                let token = Body::text(token.as_str());
+                let mut items = vec![Body::text("staging"), token, number(*base)];
+                items.extend(progress_items(progress));
+                items
+            }
         };
         let body = Body::Map(Map::from([
             ("format", Body::int(FORMAT)),
@@ -157,11 +176,29 @@ fn state(items: &[Body]) -> Option<HomeState> {
         ("live", []) => HomeState::Live,
         ("copy", []) => HomeState::Copy,
         ("sealed", []) => HomeState::Sealed,
-        ("staging", [token, base, Body::Bytes(cursor)]) => HomeState::Staging {
+        ("staging", [token, base, how, rest @ ..]) => HomeState::Staging {
             token: Token::new(token.as_text()?),
             base: number(base)?,
-            cursor: cursor.to_vec().into(),
+            progress: progress(how.as_text()?, rest)?,
         },
+        _ => return None,
+    })
+}
+
+fn progress_items(progress: &Progress) -> Vec<Body> {
+    let bytes = |bytes: &[u8]| Body::Bytes(bytes.to_vec().into());
+    match progress {
+        Progress::Copying(place) => vec![Body::text("copying"), bytes(place)],
+        Progress::Claimed(digest) => vec![Body::text("claimed"), bytes(&digest.to_bytes())],
+        Progress::Verified => vec![Body::text("verified")],
+    }
+}
+
+fn progress(how: &str, rest: &[Body]) -> Option<Progress> {
+    Some(match (how, rest) {
+        ("copying", [Body::Bytes(place)]) => Progress::Copying(place.to_vec().into()),
+        ("claimed", [Body::Bytes(digest)]) => Progress::Claimed(UnitDigest::from_slice(digest)?),
+        ("verified", []) => Progress::Verified,
         _ => return None,
     })
 }
@@ -184,15 +221,22 @@ mod tests {
         }
     }
 
+    fn states() -> [HomeState; 6] {
+        let staging =
+            |progress| HomeState::Staging { token: Token::new("t"), base: 9, progress };
+        [
+            HomeState::Live,
+            HomeState::Copy,
+            HomeState::Sealed,
+            staging(Progress::Copying([1, 2].into())),
+            staging(Progress::Claimed(UnitDigest { records: 5, ..UnitDigest::default() })),
+            staging(Progress::Verified),
+        ]
+    }
+
     #[test]
     fn every_state_is_stored_whole() {
-        let staging = HomeState::Staging {
-            token: Token::new("t"),
-            base: 9,
-            cursor: vec![1, 2].into_boxed_slice(),
-        };
-        for state in [HomeState::Live, HomeState::Copy, HomeState::Sealed, staging] {
-            let control = control(state);
+        for control in states().map(control) {
             assert_eq!(Control::from_bytes(&control.to_bytes()), Ok(control));
         }
     }
@@ -209,11 +253,17 @@ mod tests {
         assert!(Control::from_bytes(&bytes[..9]).is_err());
     }
 
-    /// Golden bytes of format 1. A change here needs a new format number and a decision record.
+
+    /// Golden bytes of format 1, a line for each state. A change here needs a new format number
+    /// and a decision record.
     #[test]
     fn golden_bytes_of_format_1() {
-        let bytes = control(HomeState::Sealed).to_bytes();
-        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex, include_str!("golden/control_1.hex").trim());
+        let golden = include_str!("golden/control_1.hex").lines();
+        assert_eq!(golden.clone().count(), states().len());
+        for (state, line) in states().into_iter().zip(golden) {
+            let bytes = control(state.clone()).to_bytes();
+            let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            assert_eq!(hex, line, "{state:?}");
+        }
     }
 }

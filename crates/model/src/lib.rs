@@ -19,7 +19,7 @@ mod varint;
 
 pub use body::{Body, Map};
 pub use bucket::{BUCKETS, Bucket};
-pub use control::{Control, Generation, HomeState, Token};
+pub use control::{Control, Generation, HomeState, Progress, Token};
 pub use digest::{Digest, Digesting, Sum, UnitDigest};
 pub use key::{Key, KeyBuilder, KeyPart};
 pub use number::{Decimal, Float, Integer};
