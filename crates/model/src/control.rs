@@ -222,8 +222,7 @@ mod tests {
     }
 
     fn states() -> [HomeState; 6] {
-        let staging =
-            |progress| HomeState::Staging { token: Token::new("t"), base: 9, progress };
+        let staging = |progress| HomeState::Staging { token: Token::new("t"), base: 9, progress };
         [
             HomeState::Live,
             HomeState::Copy,
@@ -252,7 +251,6 @@ mod tests {
         assert!(Control::from_bytes(&bytes).is_err());
         assert!(Control::from_bytes(&bytes[..9]).is_err());
     }
-
 
     /// Golden bytes of format 1, a line for each state. A change here needs a new format number
     /// and a decision record.
