@@ -32,7 +32,7 @@ impl Exit {
             ErrorKind::Refused if error.context().iter().any(|(name, _)| *name == "held by") => {
                 Self::Held
             }
-            ErrorKind::Refused => Self::Refused,
+            ErrorKind::Refused | ErrorKind::Retired => Self::Refused,
             ErrorKind::Credentials => Self::Credentials,
             ErrorKind::Invalid => Self::Usage,
             ErrorKind::NotFound

@@ -26,54 +26,45 @@ pub struct UnitOps {
     pub ops: Arc<[Op]>,
     /// What becomes of the unit's state afterwards.
     pub then: Then,
+    /// The control record that stands afterwards; `None` leaves it to `then`.
+    pub control: Option<Box<Control>>,
     /// Names the operation, so that a repetition is recognised and a lost answer can be read back.
     pub op_id: Option<Digest>,
-    /// The journal entry of a live write.
-    pub journal: Option<Journal>,
 }
 
 impl UnitOps {
-    /// Makes operations without operation id and journal.
+    /// Makes operations without control record and operation id.
     pub fn new(unit: UnitId, dialect: Dialect, guard: Guard, ops: Vec<Op>, then: Then) -> Self {
-        Self { unit, dialect, guard, ops: ops.into(), then, op_id: None, journal: None }
-    }
-
-    /// Says whether guard and state fit each other as far as staging goes: a staged copy is
-    /// written, promoted and discarded under its own token, and under nothing else.
-    pub fn stages_soundly(&self) -> bool {
-        match (&self.guard, &self.then) {
-            (
-                Guard::Staging(held),
-                Then::Stage(token) | Then::Promote(token) | Then::Discard(token),
-            ) => held == token,
-            (Guard::Staging(_), then) => *then == Then::Keep,
-            (_, then) => !matches!(then, Then::Promote(_) | Then::Discard(_)),
-        }
+        Self { unit, dialect, guard, ops: ops.into(), then, control: None, op_id: None }
     }
 }
 
 /// What must hold, checked in the same transaction as the write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// The unit has no control record; refused inside a migration. What a copy writes under.
+    /// The unit has no control record. What a copy writes under, outside of a migration; inside of
+    /// one, what a unit is adopted under.
     Unmanaged,
     /// The unit is not there: no record, no control record.
     Absent,
     /// The unit is exactly as it was seen.
     Exactly(Stamp),
-    /// This store is the authority under a term, whatever the seq.
-    LiveAt(u64),
-    /// The operations go to the staged copy of this token, which has to be there.
+    /// The unit has no control record, and a staged copy of this token; the operations go to it.
     Staging(Token),
-    /// The unit is a replica that is older than this.
-    After(Generation),
+    /// This store is the authority under a term, and the journal tells every write behind a seq.
+    LiveAt {
+        /// The term that was seen.
+        term: u64,
+        /// The seq that was seen.
+        since: u64,
+    },
 }
 
 /// How a unit was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stamp {
-    /// By its generation, where it has a control record.
-    Generation(Generation),
+    /// By its whole control record, where it has one.
+    Control(Box<Control>),
     /// By the digest of its records, where it has none.
     Content(UnitDigest),
 }
@@ -122,28 +113,17 @@ pub enum Expect {
 pub enum Then {
     /// Nothing else.
     Keep,
-    /// The seq rises by one.
+    /// A write: the seq rises by one, and the journal tells what was put and removed.
     Bump,
-    /// The control record becomes this.
-    Set(Box<Control>),
     /// The operations go to a staged copy of this token, made if it is not there; one of another
-    /// token is discarded. The guard is about the unit itself and is checked again on promotion.
+    /// token is discarded. Without control record, the guard is checked again on promotion.
     Stage(Token),
-    /// The staged copy becomes the unit, in one step; with [`Guard::Staging`].
+    /// The staged copy, with the operations, becomes the unit, in one step.
     Promote(Token),
-    /// The staged copy is removed; with [`Guard::Staging`].
+    /// The staged copy is removed.
     Discard(Token),
-    /// The records go, a control record that says so stays.
+    /// A write: the records go, and the control record says so.
     Tombstone,
-}
-
-/// The account of one live write, kept with the unit so that it can be replayed elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Journal {
-    /// Keys that were put.
-    pub put: Vec<Key>,
-    /// Keys that were removed.
-    pub removed: Vec<Key>,
 }
 
 /// What became of one unit of a batch.
@@ -157,7 +137,11 @@ pub enum UnitOutcome {
         records: Vec<RecordOutcome>,
     },
     /// The same operation id was applied before; nothing was done.
-    AlreadyApplied,
+    AlreadyApplied {
+        /// The seq that the operation made, under the unit's term now, where it has a control
+        /// record.
+        generation: Option<Generation>,
+    },
     /// The guard or an expectation did not hold; nothing was done.
     Lost(Current),
     /// Nobody can say whether it was applied; read it back.
@@ -173,7 +157,7 @@ pub enum UnitOutcome {
 impl UnitOutcome {
     /// Says whether the operations are in the store.
     pub fn is_applied(&self) -> bool {
-        matches!(self, Self::Applied { .. } | Self::AlreadyApplied)
+        matches!(self, Self::Applied { .. } | Self::AlreadyApplied { .. })
     }
 }
 

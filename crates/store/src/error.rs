@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Damaged,
     /// A precondition does not hold. Nothing was changed; the message says what would allow it.
     Refused,
+    /// The store was retired when its migration ended. Use the other store of that migration.
+    Retired,
     /// The store cannot be reached or is busy. Try again; the work resumes where it stopped.
     Unavailable,
     /// The store does not accept who is asking. Check user, password, role or file permissions.
@@ -34,6 +36,7 @@ impl fmt::Display for ErrorKind {
             Self::Unsupported => "unsupported",
             Self::Damaged => "damaged",
             Self::Refused => "refused",
+            Self::Retired => "retired",
             Self::Unavailable => "unavailable",
             Self::Credentials => "credentials",
             Self::Failed => "failed",

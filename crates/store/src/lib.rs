@@ -17,6 +17,7 @@ pub mod error;
 pub mod failpoint;
 pub mod feed;
 pub mod frame;
+pub mod journal;
 pub mod ledger;
 pub mod ledger_memory;
 pub mod memory;
@@ -24,19 +25,20 @@ pub mod parts;
 pub mod query;
 pub mod register;
 pub mod selection;
+pub mod sound;
 pub mod store;
 pub mod wrap;
 
 pub use address::Address;
 pub use batch::{
-    Batch, Current, Expect, Guard, Journal, Op, Purged, RecordOutcome, Stamp, Then, UnitOps,
-    UnitOutcome,
+    Batch, Current, Expect, Guard, Op, Purged, RecordOutcome, Stamp, Then, UnitOps, UnitOutcome,
 };
 pub use capabilities::{Capabilities, StoreInfo};
 pub use clock::Clock;
 pub use environment::Environment;
 pub use error::{Error, ErrorKind, Result};
 pub use frame::{Cursor, Frame, Frames, fault_of};
+pub use journal::{Entry, Journal, Told, entries_between};
 pub use register::{Etag, RegisterName, Role, StoreRecord, Swap, WithoutControl};
 pub use selection::{Content, Enumeration, KeyRange, Order, Segment, Selection, View};
 pub use store::{Store, Unsupported};

@@ -44,7 +44,7 @@ pub enum WithoutControl {
     Legacy,
     /// It is not here.
     Empty,
-    /// Nothing may be read or written here any more.
+    /// Nothing is read or written here any more; what is left can be scanned and purged.
     Retired,
 }
 

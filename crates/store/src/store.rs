@@ -8,7 +8,7 @@ use restow_model::{Key, Record, UnitId};
 
 use crate::{
     Batch, Cursor, Enumeration, Etag, Frames, Purged, RegisterName, Result, Role, Segment,
-    Selection, Stamp, StoreInfo, StoreRecord, Swap, UnitOutcome,
+    Selection, Stamp, StoreInfo, StoreRecord, Swap, Told, UnitOutcome,
 };
 
 /// A record that a layout cannot hold, and why.
@@ -59,6 +59,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///   and the end of a piece tells no digest.
     /// - Damage is a frame, and the rest of the share follows it.
     /// - Staged copies are not part of any share.
+    /// - A retired store can still be scanned, so that it can be purged.
     async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames>;
 
     /// Reads units, in the order given.
@@ -67,47 +68,72 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// - `Selection` bounds keys, order, number and content of the records.
     /// - A staged copy is seen only under its token.
     /// - Where digests are kept, a unit's end tells the sum over all its records, whatever part of
-    ///   them was selected.
+    ///   them was selected; under a control record it always does, also of the staged copy.
+    /// - A retired store refuses to be read ([`crate::ErrorKind::Retired`]): otherwise a purged
+    ///   unit reads as one that never was.
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames>;
 
     /// Applies operations; one outcome a unit, in the order given.
     ///
+    /// Of any unit:
     /// - Each unit is all or nothing; one that fails does not stop the others.
     /// - When it returns, what was applied survives the death of the process.
     /// - A guard that does not hold is `Lost`, and nothing of the unit is changed.
-    /// - A staged copy is invisible until it is promoted; then it is the unit, and what the unit
-    ///   held before is gone. The guard given with [`crate::Then::Stage`] is checked again.
-    /// - A unit without records and control record is not there, and has no content to be
-    ///   `Exactly` at; a staged copy does not make it be there.
+    /// - What [`crate::UnitOps::fault`] says makes no sense is `Failed` (`Invalid`).
     /// - Operations run in order, each on what those before it left.
     /// - A put record carries every value that its body names; otherwise the unit is `Failed`
     ///   (`Invalid`), and the error names the record.
     /// - The last operation of a unit, repeated under its id, does nothing more: `AlreadyApplied`,
-    ///   or `Applied` where a store without control records keeps no ids. An operation with a
-    ///   journal entry is recognised also behind later ones.
+    ///   or `Applied` where a store without control records keeps no ids. One that the journal
+    ///   tells is recognised also behind later ones, and before its guard is looked at.
     /// - More than the capabilities allow is `TooLarge`, counted by [`Record::weight`]; a single
     ///   record always fits.
-    /// - A retired store refuses every apply, and can still be read and purged. A store that takes
-    ///   part in a migration refuses [`crate::Guard::Unmanaged`].
-    /// - `After` holds for an absent unit and for an older replica or sealed unit, never for a live
-    ///   one, nor for records without control record.
+    ///
+    /// Of a unit without control record:
+    /// - Without records it is not there, and has no content to be `Exactly` at; a staged copy does
+    ///   not make it be there.
+    /// - A staged copy is invisible until it is promoted; then it is the unit, and what the unit
+    ///   held before is gone. The guard given with [`crate::Then::Stage`] is checked again.
+    /// - A store that takes part in a migration refuses [`crate::Guard::Unmanaged`], unless the
+    ///   unit gets its first control record by it.
+    ///
+    /// Of a unit with a control record:
+    /// - The control record given stands afterwards, in the same step as what `Keep`, `Stage`,
+    ///   `Promote` or `Discard` does; its digest and operation id are the store's to fill in. One
+    ///   that was made for another store is refused.
+    /// - It says `Staging` just while there is a staged copy of that token. A first control record
+    ///   and a staging under another token begin without what was staged before.
+    /// - Its generation and digest are those of the visible records, also beside a staged copy.
     /// - `Bump` and `Tombstone` are writes at home: `Lost` unless the unit is live, even where the
-    ///   guard holds, and `Invalid` without control record. A `Bump` that leaves records ends a
-    ///   tombstone.
-    /// - `Keep` does not change the records of a unit with a control record (`Invalid`), so that
-    ///   one generation is one content; a journal comes only with `Bump` or `Tombstone`
-    ///   (`Invalid`).
-    /// - In a control record that is `Set`, digest and operation id are the store's to fill in.
-    /// - Under [`crate::Guard::Staging`] operations go to the staged copy, also with `Keep` and
-    ///   `Set`; `Promote` and `Discard` come under it only, with the same token (`Invalid`).
-    /// - A unit with a control record is promoted only while that says `Staging` under the token;
-    ///   the record stays as it is, but for its digest.
+    ///   guard holds. Each raises the seq by one, keeps the digest by difference (without reading
+    ///   the unit) and leaves a journal entry. A `Bump` that leaves records ends a tombstone.
+    /// - `LiveAt` holds only where the journal tells every write behind the seq given: otherwise an
+    ///   operation that comes late would not be recognised.
+    ///
+    /// A retired store refuses every apply ([`crate::ErrorKind::Retired`]), and finds out in the
+    /// same transaction.
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>>;
+
+    /// Tells the control record of a unit and its writes behind a seq, at one moment.
+    ///
+    /// - It tells all of them, or says that it cannot.
+    /// - The journal stays when the unit's home changes; what came from elsewhere is a gap in it.
+    /// - A retired store refuses ([`crate::ErrorKind::Retired`]).
+    async fn journal(&self, unit: UnitId, after: u64) -> Result<Told>;
+
+    /// Forgets the journal entries of a unit up to a seq.
+    ///
+    /// - It may be done at any time, twice, and to a unit that is not there.
+    /// - Nothing else changes, the control record least of all.
+    /// - A retired store refuses ([`crate::ErrorKind::Retired`]).
+    async fn trim(&self, unit: UnitId, upto: u64) -> Result<()>;
 
     /// Removes a unit and all that belongs to it, if it is still as it was seen.
     ///
     /// - Control record, journal and staged copy go with the records.
     /// - A unit that is not as it was seen stays; one that is not there is told.
+    /// - Only a retired store lets a control record go, and a store that takes part in a migration
+    ///   lets nothing go before; they refuse ([`crate::ErrorKind::Refused`]).
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged>;
 
     /// Lets the engine put itself in order after much was written, such as its statistics.

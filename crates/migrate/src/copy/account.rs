@@ -72,7 +72,7 @@ impl Account {
     /// Reports what is final about an outcome; an error that can pass ends the attempt at it.
     pub(super) fn judge(&mut self, unit: &UnitId, outcome: UnitOutcome) -> Result<Judged> {
         Ok(match outcome {
-            UnitOutcome::Applied { .. } | UnitOutcome::AlreadyApplied => Judged::Applied,
+            UnitOutcome::Applied { .. } | UnitOutcome::AlreadyApplied { .. } => Judged::Applied,
             UnitOutcome::Lost(There::Managed(control)) => {
                 let other = control.counterpart;
                 let why = format!(

@@ -169,8 +169,8 @@ impl Whole {
             guard,
             ops: self.ops.clone(),
             then: Then::Keep,
+            control: None,
             op_id: None,
-            journal: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use restow_model::{Body, Dialect, Key, Record, UnitId};
 use restow_store::{
     Batch, Content, Cursor, Enumeration, Error, ErrorKind, Etag, Frame, Frames, Purged,
     RegisterName, Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap,
-    UnitOutcome, Unsupported, fault_of,
+    Told, UnitOutcome, Unsupported, fault_of,
 };
 
 use super::record;
@@ -226,6 +226,14 @@ impl Store for Tampered {
         let puts: usize = batch.units.iter().map(|u| u.ops.len()).sum();
         self.puts.fetch_add(puts as u64, Ordering::Relaxed);
         self.inner.apply(batch).await
+    }
+
+    async fn journal(&self, unit: UnitId, after: u64) -> Result<Told> {
+        self.inner.journal(unit, after).await
+    }
+
+    async fn trim(&self, unit: UnitId, upto: u64) -> Result<()> {
+        self.inner.trim(unit, upto).await
     }
 
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {

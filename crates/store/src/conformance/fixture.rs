@@ -14,8 +14,9 @@ use restow_model::{
 
 use super::samples;
 use crate::{
-    Batch, Capabilities, Current, Cursor, Error, ErrorKind, Frame, Frames, Guard, Op, Result, Role,
-    Segment, Selection, Store, Then, UnitOps, UnitOutcome,
+    Batch, Capabilities, Current, Cursor, Error, ErrorKind, Frame, Frames, Guard, Op, RegisterName,
+    Result, Role, Segment, Selection, Stamp, Store, StoreRecord, Swap, Then, UnitOps, UnitOutcome,
+    WithoutControl,
 };
 
 /// Damages a record of a unit in the store, by the engine's own means.
@@ -210,6 +211,19 @@ impl Fixture {
         }
     }
 
+    /// Replaces a control record, or sets the first one, together with what else is done.
+    pub async fn replace(
+        &self,
+        unit: &UnitId,
+        guard: Guard,
+        ops: Vec<Op>,
+        then: Then,
+        control: Control,
+    ) -> Result<UnitOutcome> {
+        let control = Some(Box::new(control));
+        self.apply(UnitOps { control, ..self.ops(unit, guard, ops, then) }).await
+    }
+
     /// Makes a unit with a control record and one record.
     pub async fn managed(
         &self,
@@ -219,8 +233,40 @@ impl Fixture {
     ) -> Result<()> {
         let control = self.control(state, generation.0, generation.1);
         let ops = vec![Op::put(self.record(0, 1))];
-        self.done(unit, Guard::Absent, ops, Then::Set(Box::new(control))).await.map(|_| ())
+        let outcome = self.replace(unit, Guard::Absent, ops, Then::Keep, control).await?;
+        assert!(outcome.is_applied(), "{outcome:?}");
+        Ok(())
     }
+
+    /// Reads a unit's control record, which has to be there.
+    pub async fn held(&self, unit: &UnitId) -> Result<Control> {
+        let held = self.store.journal(unit.clone(), 0).await?.control;
+        held.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "read a control record", "none is there")
+        })
+    }
+
+    /// Returns the guard that a unit is as it is now.
+    pub async fn as_held(&self, unit: &UnitId) -> Result<Guard> {
+        Ok(exactly(&self.held(unit).await?))
+    }
+
+    /// Retires the store, as completing a migration does.
+    pub async fn retire(&self) -> Result<()> {
+        let name = RegisterName::store;
+        let was = self.store.register_read(name()).await?;
+        let id = was.as_ref().and_then(|(_, bytes)| StoreRecord::from_bytes(bytes)?.id);
+        let retired = StoreRecord { id, without_control: WithoutControl::Retired };
+        let was = was.map(|(etag, _)| etag);
+        let swap = self.store.register_swap(name(), was, retired.to_bytes()).await?;
+        assert!(matches!(swap, Swap::Swapped(_)), "{swap:?}");
+        Ok(())
+    }
+}
+
+/// Returns the guard that a control record is just this one.
+pub fn exactly(control: &Control) -> Guard {
+    Guard::Exactly(Stamp::Control(Box::new(control.clone())))
 }
 
 /// Takes frames apart into units, and checks that they open and close as they should.

@@ -23,10 +23,10 @@ pub async fn unmanaged_holds_without_control_record(f: &Fixture) -> Result<()> {
     let put = |seed| vec![Op::put(f.record(0, seed))];
     f.done(&unit(0), Guard::Unmanaged, put(1), Then::Keep).await?;
     f.done(&unit(0), Guard::Unmanaged, put(2), Then::Keep).await?;
-    if f.can().live {
-        let control = f.control(HomeState::Live, 1, 0);
-        f.done(&unit(1), Guard::Absent, put(1), Then::Set(Box::new(control))).await?;
-        let outcome = f.run(&unit(1), Guard::Unmanaged, put(2), Then::Keep).await?;
+    if f.ready_live().await? {
+        f.managed(&unit(1), HomeState::Live, (1, 0)).await?;
+        let control = f.control(HomeState::Copy, 2, 0);
+        let outcome = f.replace(&unit(1), Guard::Unmanaged, vec![], Then::Keep, control).await?;
         assert!(matches!(lost(&outcome), Some(Current::Managed(_))), "{outcome:?}");
         assert_eq!(f.records_of(&unit(1)).await?, by_key(&[f.record(0, 1)]));
     }

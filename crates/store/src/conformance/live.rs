@@ -1,38 +1,33 @@
-//! Cases of control records: guards and outcomes of units that a migration looks after.
+//! Cases of control records: guards and writes of units that a migration looks after.
 
 use futures::future;
-use restow_model::{Control, Generation, HomeState, UnitId};
+use restow_model::{Control, Digest, Generation, HomeState, Progress, Token, UnitDigest, UnitId};
 
 use super::Fixture;
-use super::fixture::{by_key, digest, failed, lost, unit};
-use crate::{Current, ErrorKind, Guard, Journal, Op, Result, Stamp, Then, UnitOps, UnitOutcome};
+use super::fixture::{by_key, digest, exactly, failed, lost, unit};
+use crate::{Current, ErrorKind, Expect, Guard, Op, Result, Stamp, Then, UnitOps, UnitOutcome};
 
-fn at(term: u64, seq: u64) -> Guard {
-    Guard::Exactly(Stamp::Generation(Generation { term, seq }))
-}
-
-fn after(term: u64, seq: u64) -> Guard {
-    Guard::After(Generation { term, seq })
+/// Returns the guard of a write under a term that saw a seq.
+pub(super) fn live_at(term: u64, since: u64) -> Guard {
+    Guard::LiveAt { term, since }
 }
 
 impl Fixture {
-    async fn control_of(&self, unit: &UnitId) -> Result<Option<Control>> {
-        Ok(self.unit(unit).await?.and_then(|seen| seen.control))
-    }
-
-    /// Puts a record into a unit, notes it in the journal and raises the seq.
-    async fn bump(&self, unit: &UnitId, guard: Guard, seed: u64) -> Result<UnitOutcome> {
+    /// Puts a record into a unit as a write at home.
+    pub(super) async fn bump(&self, unit: &UnitId, guard: Guard, seed: u64) -> Result<UnitOutcome> {
         self.apply(self.increment(unit, guard, seed)).await
     }
 
-    fn increment(&self, unit: &UnitId, guard: Guard, seed: u64) -> UnitOps {
+    /// Makes such a write, to be applied more than once.
+    pub(super) fn increment(&self, unit: &UnitId, guard: Guard, seed: u64) -> UnitOps {
         let record = self.record(seed as usize, seed);
-        let journal = Some(Journal { put: vec![record.key.clone()], removed: vec![] });
-        UnitOps { journal, ..self.ops(unit, guard, vec![Op::put(record)], Then::Bump) }
+        self.ops(unit, guard, vec![Op::put(record)], Then::Bump)
     }
 
-    fn set(&self, state: HomeState, term: u64, seq: u64) -> Then {
-        Then::Set(Box::new(self.control(state, term, seq)))
+    /// Makes the control record of a staged copy beside no visible record.
+    pub(super) fn staging(&self, token: &str, progress: Progress) -> Control {
+        let state = HomeState::Staging { token: Token::new(token), base: 7, progress };
+        self.control(state, 0, 0)
     }
 }
 
@@ -43,64 +38,198 @@ pub async fn without_the_capability_all_is_refused(f: &Fixture) -> Result<()> {
         return Ok(());
     }
     f.write(&unit(0), &[f.record(0, 1)]).await?;
-    let set = f.set(HomeState::Live, 1, 0);
+    let control = f.control(HomeState::Live, 1, 0);
     let tries = [
-        (Guard::LiveAt(1), Then::Keep),
-        (at(1, 0), Then::Keep),
-        (after(1, 0), Then::Keep),
+        (live_at(1, 0), Then::Keep),
+        (exactly(&control), Then::Keep),
         (Guard::Unmanaged, Then::Bump),
         (Guard::Unmanaged, Then::Tombstone),
-        (Guard::Unmanaged, set),
     ];
     for (guard, then) in tries {
         let outcome = f.run(&unit(0), guard, vec![Op::Clear], then).await?;
         assert_eq!(failed(&outcome), Some(ErrorKind::Unsupported), "{outcome:?}");
     }
+    let adopted = f.replace(&unit(0), Guard::Unmanaged, vec![], Then::Keep, control).await?;
+    assert_eq!(failed(&adopted), Some(ErrorKind::Unsupported), "{adopted:?}");
+    let told = f.store.journal(unit(0), 0).await.map(|_| ());
+    for answer in [told, f.store.trim(unit(0), 9).await] {
+        assert_eq!(answer.map_err(|e| e.kind()), Err(ErrorKind::Unsupported));
+    }
     assert_eq!(f.records_of(&unit(0)).await?.len(), 1);
     Ok(())
 }
 
-/// A control record is kept as it was set, but for digest and operation id: those are the store's.
+/// A control record is kept as it was given, but for digest and operation id: those are the
+/// store's. Reads, scans and the journal show the same one.
 pub async fn a_control_record_is_kept(f: &Fixture) -> Result<()> {
     if !f.ready_live().await? {
         return Ok(());
     }
-    let cursor = vec![0, 1, 255].into_boxed_slice();
-    let staging = HomeState::Staging { token: restow_model::Token::new("t"), base: 7, cursor };
     let records = [f.record(0, 1)];
-    for (n, state) in
-        [HomeState::Live, HomeState::Copy, HomeState::Sealed, staging].into_iter().enumerate()
+    for (n, state) in [HomeState::Live, HomeState::Copy, HomeState::Sealed].into_iter().enumerate()
     {
         let control = f.control(state, 3, u64::MAX);
-        let put = vec![Op::put(records[0].clone())];
-        let ops = f.ops(&unit(n), Guard::Absent, put, Then::Set(Box::new(control.clone())));
-        let op_id = ops.op_id.unwrap_or_default();
+        let put = f.ops(&unit(n), Guard::Absent, vec![Op::put(records[0].clone())], Then::Keep);
+        let op_id = put.op_id.unwrap_or_default();
+        let ops = UnitOps { control: Some(Box::new(control.clone())), ..put };
         assert!(f.apply(ops).await?.is_applied());
-        let held = f.control_of(&unit(n)).await?;
-        assert_eq!(held, Some(Control { digest: digest(&records), op_id, ..control }));
+        let held = Control { digest: digest(&records), op_id, ..control };
+        assert_eq!(f.held(&unit(n)).await?, held);
+        assert_eq!(f.unit(&unit(n)).await?.and_then(|seen| seen.control), Some(held));
+    }
+    let claimed = Progress::Claimed(digest(&records));
+    let stages = [Progress::Copying([0, 255].into()), claimed, Progress::Verified];
+    for (n, progress) in stages.into_iter().enumerate().take(3 * usize::from(f.can().staging)) {
+        let (id, control) = (unit(3 + n), f.staging("t", progress));
+        let stage = Then::Stage(Token::new("t"));
+        let done = f.replace(&id, Guard::Absent, vec![], stage, control.clone()).await?;
+        assert!(done.is_applied(), "{done:?}");
+        let held = f.held(&id).await?;
+        assert_eq!(held, Control { op_id: held.op_id, ..control });
     }
     Ok(())
 }
 
-/// `Exactly` a generation holds until the next write, which raises the seq by one.
-pub async fn a_generation_is_compared(f: &Fixture) -> Result<()> {
+/// `Exactly` a control record compares all of it: whatever was changed since, it is lost.
+pub async fn a_control_record_is_compared_whole(f: &Fixture) -> Result<()> {
     if !f.ready_live().await? {
         return Ok(());
     }
     f.managed(&unit(0), HomeState::Live, (1, 4)).await?;
-    assert!(f.bump(&unit(0), at(1, 4), 1).await?.is_applied());
-    let stale = f.bump(&unit(0), at(1, 4), 2).await?;
-    let held = f.control_of(&unit(0)).await?;
-    assert_eq!(held.as_ref().map(|c| c.generation), Some(Generation { term: 1, seq: 5 }));
-    let records = [f.record(0, 1), f.record(1, 1)];
-    assert_eq!(held.as_ref().map(|c| c.digest), Some(digest(&records)));
-    assert_eq!(lost(&stale), held.map(|c| Current::Managed(Box::new(c))).as_ref());
-    let absent = f.bump(&unit(1), at(0, 0), 1).await?;
+    let held = f.held(&unit(0)).await?;
+    let other = [
+        Control { state: HomeState::Copy, ..held.clone() },
+        Control { generation: Generation { term: 1, seq: 3 }, ..held.clone() },
+        Control { generation: Generation { term: 0, seq: 4 }, ..held.clone() },
+        Control { epoch: 2, ..held.clone() },
+        Control { op_id: Digest::of(b"other"), ..held.clone() },
+        Control { tombstone: true, ..held.clone() },
+        Control { digest: UnitDigest::default(), ..held.clone() },
+        Control { migration: "other".into(), ..held.clone() },
+        Control { store: "other".into(), ..held.clone() },
+        Control { counterpart: "other".into(), ..held.clone() },
+    ];
+    for other in other {
+        let outcome = f.bump(&unit(0), exactly(&other), 1).await?;
+        assert_eq!(lost(&outcome), Some(&Current::Managed(Box::new(held.clone()))));
+    }
+    let content = Guard::Exactly(Stamp::Content(held.digest));
+    let control = f.control(HomeState::Copy, 9, 9);
+    let outcome = f.replace(&unit(0), content, vec![], Then::Keep, control).await?;
+    assert!(lost(&outcome).is_some(), "{outcome:?}");
+    assert!(f.bump(&unit(0), exactly(&held), 1).await?.is_applied());
+    assert!(lost(&f.bump(&unit(0), exactly(&held), 2).await?).is_some());
+    let absent = f.bump(&unit(1), exactly(&held), 1).await?;
     assert_eq!(lost(&absent), Some(&Current::Absent));
+    assert_eq!(f.held(&unit(0)).await?.generation, Generation { term: 1, seq: 5 });
     Ok(())
 }
 
-/// `LiveAt` a term holds for the authority under that term, whatever the seq.
+/// A control record that was made for another store, as in a clone, is refused.
+pub async fn another_store_s_control_record_is_refused(f: &Fixture) -> Result<()> {
+    if !f.ready_live().await? {
+        return Ok(());
+    }
+    let control = Control { store: "store-9".into(), ..f.control(HomeState::Live, 1, 0) };
+    let outcome = f.replace(&unit(0), Guard::Unmanaged, vec![], Then::Keep, control).await?;
+    assert_eq!(failed(&outcome), Some(ErrorKind::Refused), "{outcome:?}");
+    assert_eq!(f.unit(&unit(0)).await?, None);
+    Ok(())
+}
+
+/// What makes no sense, whatever the store holds, is refused: writes and control records that come
+/// under a guard which says too little.
+pub async fn what_makes_no_sense_is_refused(f: &Fixture) -> Result<()> {
+    if !f.ready_live().await? {
+        return Ok(());
+    }
+    f.managed(&unit(0), HomeState::Live, (1, 4)).await?;
+    let (before, held) = (f.unit(&unit(0)).await?, f.held(&unit(0)).await?);
+    let put = || vec![Op::put(f.record(1, 1))];
+    let later = Control { generation: Generation { term: 2, seq: 4 }, ..held.clone() };
+    let token = || Token::new("t");
+    for (guard, then, control) in [
+        (exactly(&held), Then::Keep, None),
+        (live_at(1, 4), Then::Keep, None),
+        (Guard::Absent, Then::Bump, None),
+        (Guard::Unmanaged, Then::Tombstone, None),
+        (live_at(1, 4), Then::Keep, Some(&later)),
+        (exactly(&held), Then::Bump, Some(&later)),
+        (exactly(&held), Then::Tombstone, Some(&later)),
+    ] {
+        let ops = f.ops(&unit(0), guard, put(), then);
+        let control = control.cloned().map(Box::new);
+        let outcome = f.apply(UnitOps { control, ..ops }).await?;
+        assert_eq!(failed(&outcome), Some(ErrorKind::Invalid), "{outcome:?}");
+    }
+    let staging = f.staging("t", Progress::Verified);
+    let staged = [
+        (exactly(&held), Then::Stage(token()), None),
+        (exactly(&held), Then::Keep, Some(&staging)),
+        (exactly(&held), Then::Promote(token()), Some(&later)),
+        (exactly(&staging), Then::Discard(Token::new("other")), Some(&later)),
+        (exactly(&staging), Then::Keep, Some(&later)),
+        (Guard::Staging(token()), Then::Promote(token()), Some(&later)),
+    ];
+    for (guard, then, control) in staged.into_iter().take(6 * usize::from(f.can().staging)) {
+        let ops = f.ops(&unit(0), guard, put(), then);
+        let control = control.cloned().map(Box::new);
+        let outcome = f.apply(UnitOps { control, ..ops }).await?;
+        assert_eq!(failed(&outcome), Some(ErrorKind::Invalid), "{outcome:?}");
+    }
+    assert_eq!(f.unit(&unit(0)).await?, before);
+    Ok(())
+}
+
+/// No control record takes a unit back, and records change only together with the generation.
+pub async fn a_unit_only_goes_forward(f: &Fixture) -> Result<()> {
+    if !f.ready_live().await? {
+        return Ok(());
+    }
+    f.managed(&unit(0), HomeState::Copy, (2, 4)).await?;
+    let (before, held) = (f.unit(&unit(0)).await?, f.held(&unit(0)).await?);
+    let put = || vec![Op::put(f.record(1, 1))];
+    for (ops, term, seq) in [(vec![], 2, 3), (vec![], 1, 9), (put(), 2, 4), (put(), 1, 9)] {
+        let control = f.control(HomeState::Copy, term, seq);
+        let outcome = f.replace(&unit(0), exactly(&held), ops, Then::Keep, control).await?;
+        assert_eq!(failed(&outcome), Some(ErrorKind::Invalid), "{term} {seq} {outcome:?}");
+    }
+    let empty = f.control(HomeState::Copy, 0, 0);
+    let outcome = f.replace(&unit(1), Guard::Absent, put(), Then::Keep, empty).await?;
+    assert_eq!(failed(&outcome), Some(ErrorKind::Invalid), "{outcome:?}");
+    assert_eq!(f.unit(&unit(0)).await?, before);
+    let sealed = f.control(HomeState::Sealed, 2, 4);
+    let outcome = f.replace(&unit(0), exactly(&held), vec![], Then::Keep, sealed).await?;
+    assert!(outcome.is_applied(), "{outcome:?}");
+    Ok(())
+}
+
+/// A unit gets its first control record once, with the digest of what it holds, or of nothing.
+pub async fn a_unit_is_adopted_once(f: &Fixture) -> Result<()> {
+    f.ready().await?;
+    let records = (f.records)(1, 3);
+    f.write(&unit(0), &records).await?;
+    if !f.ready_live().await? {
+        return Ok(());
+    }
+    for (n, held) in [&records[..], &[]].into_iter().enumerate() {
+        let (id, seq) = (unit(n), u64::from(!held.is_empty()));
+        let adopt = || {
+            let control = f.control(HomeState::Live, 1, seq);
+            f.replace(&id, Guard::Unmanaged, vec![], Then::Keep, control)
+        };
+        let outcomes = future::try_join_all([adopt(), adopt()]).await?;
+        assert_eq!(outcomes.iter().filter(|o| o.is_applied()).count(), 1, "{outcomes:?}");
+        let control = f.held(&id).await?;
+        let generation = Generation { term: 1, seq };
+        assert_eq!((control.digest, control.generation), (digest(held), generation));
+        assert_eq!(f.records_of(&id).await?, by_key(held));
+    }
+    Ok(())
+}
+
+/// `LiveAt` a term holds for the authority under that term, whatever the seq; a seq that it has
+/// not come to does not hold.
 pub async fn a_term_is_compared(f: &Fixture) -> Result<()> {
     if !f.ready_live().await? {
         return Ok(());
@@ -108,61 +237,37 @@ pub async fn a_term_is_compared(f: &Fixture) -> Result<()> {
     f.managed(&unit(0), HomeState::Live, (2, 9)).await?;
     f.managed(&unit(1), HomeState::Copy, (2, 9)).await?;
     for seed in 1..4 {
-        let outcome = f.bump(&unit(0), Guard::LiveAt(2), seed).await?;
+        let outcome = f.bump(&unit(0), live_at(2, 9), seed).await?;
         assert!(outcome.is_applied(), "{outcome:?}");
     }
-    for (n, term) in [(0, 1), (0, 3), (1, 2), (2, 2)] {
-        let outcome = f.bump(&unit(n), Guard::LiveAt(term), 1).await?;
+    for (n, term, since) in [(0, 1, 12), (0, 3, 12), (0, 2, 13), (1, 2, 9), (2, 2, 0)] {
+        let outcome = f.bump(&unit(n), live_at(term, since), 1).await?;
         assert!(lost(&outcome).is_some(), "{outcome:?}");
     }
-    let held = f.control_of(&unit(0)).await?.map(|c| c.generation);
-    assert_eq!(held, Some(Generation { term: 2, seq: 12 }));
-    let replica = f.run(&unit(1), Guard::LiveAt(2), vec![], f.set(HomeState::Live, 9, 9)).await?;
-    assert!(lost(&replica).is_some(), "{replica:?}");
-    Ok(())
-}
-
-/// `After` holds for an absent unit and for an older replica; never for the authority, nor for a
-/// unit that was there before any migration.
-pub async fn a_replica_only_goes_forward(f: &Fixture) -> Result<()> {
-    f.ready().await?;
-    f.write(&unit(3), &[f.record(0, 1)]).await?;
-    if !f.ready_live().await? {
-        return Ok(());
-    }
-    let mirror = |n, term, seq| {
-        let put = vec![Op::put(f.record(0, seq))];
-        let set = f.set(HomeState::Copy, term, seq);
-        async move { f.run(&unit(n), after(term, seq), put, set).await }
-    };
-    assert!(mirror(0, 1, 5).await?.is_applied());
-    assert!(mirror(0, 1, 6).await?.is_applied());
-    for (term, seq) in [(1, 6), (1, 2), (0, 9)] {
-        assert!(lost(&mirror(0, term, seq).await?).is_some(), "{term}, {seq}");
-    }
-    assert!(mirror(0, 2, 0).await?.is_applied());
-    f.managed(&unit(1), HomeState::Live, (1, 0)).await?;
-    assert!(lost(&mirror(1, 9, 9).await?).is_some());
-    f.managed(&unit(2), HomeState::Sealed, (1, 0)).await?;
-    assert!(mirror(2, 2, 1).await?.is_applied());
-    assert!(matches!(lost(&mirror(3, 9, 9).await?), Some(Current::Unmanaged(_))));
+    assert_eq!(f.held(&unit(0)).await?.generation, Generation { term: 2, seq: 12 });
     Ok(())
 }
 
 /// Only the authority is written to: `Bump` and `Tombstone` of a sealed unit or of a replica are
-/// lost, even at the very generation.
+/// lost, even exactly as it was seen.
 pub async fn a_sealed_unit_takes_no_write(f: &Fixture) -> Result<()> {
     if !f.ready_live().await? {
         return Ok(());
     }
     f.managed(&unit(0), HomeState::Live, (1, 4)).await?;
-    f.done(&unit(0), at(1, 4), vec![], f.set(HomeState::Sealed, 1, 4)).await?;
+    let (held, sealed) = (f.as_held(&unit(0)).await?, f.control(HomeState::Sealed, 1, 4));
+    assert!(f.replace(&unit(0), held, vec![], Then::Keep, sealed).await?.is_applied());
     f.managed(&unit(1), HomeState::Copy, (1, 4)).await?;
     for n in 0..2 {
-        let before = f.unit(&unit(n)).await?;
-        for then in [Then::Bump, Then::Tombstone] {
+        let (before, held) = (f.unit(&unit(n)).await?, f.as_held(&unit(n)).await?);
+        for (guard, then) in [
+            (held.clone(), Then::Bump),
+            (held, Then::Tombstone),
+            (live_at(1, 4), Then::Bump),
+            (live_at(1, 4), Then::Tombstone),
+        ] {
             let put = vec![Op::put(f.record(1, 1))];
-            let outcome = f.run(&unit(n), at(1, 4), put, then).await?;
+            let outcome = f.run(&unit(n), guard, put, then).await?;
             assert!(matches!(lost(&outcome), Some(Current::Managed(_))), "{outcome:?}");
         }
         assert_eq!(f.unit(&unit(n)).await?, before);
@@ -170,25 +275,30 @@ pub async fn a_sealed_unit_takes_no_write(f: &Fixture) -> Result<()> {
     Ok(())
 }
 
-/// Records of a unit with a control record do not change while its generation stays; a unit
-/// without one has no generation to raise.
-pub async fn records_never_change_under_a_generation(f: &Fixture) -> Result<()> {
+/// Behind every write the control record has the digest of what is there, also of what nobody can
+/// read: it is kept by difference.
+pub async fn a_write_keeps_the_digest_by_difference(f: &Fixture) -> Result<()> {
     if !f.ready_live().await? {
         return Ok(());
     }
-    f.managed(&unit(0), HomeState::Live, (1, 4)).await?;
-    let put = || vec![Op::put(f.record(1, 1))];
-    let kept = f.run(&unit(0), at(1, 4), put(), Then::Keep).await?;
-    assert_eq!(failed(&kept), Some(ErrorKind::Invalid), "{kept:?}");
-    for then in [Then::Bump, Then::Tombstone] {
-        let outcome = f.run(&unit(1), Guard::Absent, put(), then).await?;
-        assert_eq!(failed(&outcome), Some(ErrorKind::Invalid), "{outcome:?}");
+    f.managed(&unit(0), HomeState::Live, (1, 0)).await?;
+    let (first, other, changed) = (f.record(0, 1), f.record(3, 1), f.record(3, 2));
+    if let Some(damage) = &f.damage {
+        damage(unit(0), first.key.clone()).await;
     }
-    let journal = Some(Journal { put: vec![f.record(1, 1).key], removed: vec![] });
-    let ops = f.ops(&unit(0), at(1, 4), vec![], Then::Keep);
-    let noted = f.apply(UnitOps { journal, ..ops }).await?;
-    assert_eq!(failed(&noted), Some(ErrorKind::Invalid), "{noted:?}");
-    assert_eq!(f.records_of(&unit(0)).await?.len(), 1);
+    let remove = Op::Remove { key: other.key.clone(), expect: Expect::Any };
+    let steps = [
+        (Op::put(other.clone()), vec![first.clone(), other]),
+        (Op::put(changed.clone()), vec![first.clone(), changed.clone()]),
+        (Op::put(changed.clone()), vec![first.clone(), changed]),
+        (remove, vec![first]),
+        (Op::Clear, vec![]),
+    ];
+    for (n, (op, now)) in steps.into_iter().enumerate() {
+        f.done(&unit(0), live_at(1, n as u64), vec![op], Then::Bump).await?;
+        let held = f.held(&unit(0)).await?;
+        assert_eq!((held.digest, held.generation.seq), (digest(&now), n as u64 + 1), "step {n}");
+    }
     Ok(())
 }
 
@@ -199,15 +309,17 @@ pub async fn a_tombstone_stays(f: &Fixture) -> Result<()> {
         return Ok(());
     }
     f.managed(&unit(0), HomeState::Live, (1, 4)).await?;
-    f.done(&unit(0), at(1, 4), vec![], Then::Tombstone).await?;
-    let seen = f.unit(&unit(0)).await?;
-    assert_eq!(seen.as_ref().map(|s| s.records.len()), Some(0));
-    let told = seen.and_then(|s| s.control).map(|c| (c.tombstone, c.generation.seq, c.digest));
-    assert_eq!(told, Some((true, 5, digest(&[]))));
-    let absent = f.bump(&unit(0), Guard::Absent, 1).await?;
-    assert!(lost(&absent).is_some(), "a deleted unit is there");
-    assert!(f.bump(&unit(0), at(1, 5), 1).await?.is_applied());
-    assert_eq!(f.control_of(&unit(0)).await?.map(|c| c.tombstone), Some(false));
+    f.done(&unit(0), live_at(1, 4), vec![], Then::Tombstone).await?;
+    assert_eq!(f.unit(&unit(0)).await?.map(|s| s.records.len()), Some(0));
+    let held = f.held(&unit(0)).await?;
+    assert_eq!((held.tombstone, held.generation.seq, held.digest), (true, 5, digest(&[])));
+    let control = f.control(HomeState::Live, 9, 0);
+    for guard in [Guard::Absent, Guard::Unmanaged] {
+        let absent = f.replace(&unit(0), guard, vec![], Then::Keep, control.clone()).await?;
+        assert!(lost(&absent).is_some(), "a removed unit is there");
+    }
+    assert!(f.bump(&unit(0), exactly(&held), 1).await?.is_applied());
+    assert!(!f.held(&unit(0)).await?.tombstone);
     Ok(())
 }
 
@@ -218,43 +330,37 @@ pub async fn of_two_increments_both_count(f: &Fixture) -> Result<()> {
     }
     f.managed(&unit(0), HomeState::Live, (1, 0)).await?;
     let id = unit(0);
-    let bump = |seed| f.bump(&id, Guard::LiveAt(1), seed);
+    let bump = |seed| f.bump(&id, live_at(1, 0), seed);
     let outcomes = future::try_join_all([bump(1), bump(2)]).await?;
     assert!(outcomes.iter().all(|o| o.is_applied()), "{outcomes:?}");
     let records = [f.record(0, 1), f.record(1, 1), f.record(2, 2)];
-    let held = f.control_of(&unit(0)).await?.map(|c| (c.generation.seq, c.digest));
-    assert_eq!(held, Some((2, digest(&records))));
+    let held = f.held(&unit(0)).await?;
+    assert_eq!((held.generation.seq, held.digest), (2, digest(&records)));
     assert_eq!(f.records_of(&unit(0)).await?, by_key(&records));
     Ok(())
 }
 
-/// An operation that the journal holds is recognised behind later ones, and not applied again.
-pub async fn the_journal_recognises_an_operation(f: &Fixture) -> Result<()> {
+/// Of two that change at once what both saw, exactly one wins, be it a write or a seal.
+pub async fn of_two_that_saw_the_same_one_wins(f: &Fixture) -> Result<()> {
     if !f.ready_live().await? {
         return Ok(());
     }
-    f.managed(&unit(0), HomeState::Live, (1, 0)).await?;
-    let first = f.increment(&unit(0), Guard::LiveAt(1), 1);
-    assert!(f.apply(first.clone()).await?.is_applied());
-    assert!(f.bump(&unit(0), Guard::LiveAt(1), 2).await?.is_applied());
-    let again = f.apply(first).await?;
-    assert!(matches!(again, UnitOutcome::AlreadyApplied), "{again:?}");
-    assert_eq!(f.control_of(&unit(0)).await?.map(|c| c.generation.seq), Some(2));
-    Ok(())
-}
-
-/// Of two that write at once at a generation that both saw, exactly one wins.
-pub async fn of_two_writers_at_a_generation_one_wins(f: &Fixture) -> Result<()> {
-    if !f.ready_live().await? {
-        return Ok(());
+    for n in 0..2 {
+        let id = unit(n);
+        f.managed(&id, HomeState::Live, (1, 0)).await?;
+        let (held, sealed) = (f.as_held(&id).await?, f.control(HomeState::Sealed, 1, 0));
+        let write = f.bump(&id, held.clone(), 1);
+        let (one, other) = match n {
+            0 => future::try_join(write, f.bump(&id, held, 2)).await?,
+            _ => {
+                let seal = f.replace(&id, held, vec![], Then::Keep, sealed);
+                future::try_join(write, seal).await?
+            }
+        };
+        assert!(one.is_applied() != other.is_applied(), "{one:?}, {other:?}");
+        let written = n == 0 || one.is_applied();
+        assert_eq!(f.held(&id).await?.generation.seq, u64::from(written));
     }
-    f.managed(&unit(0), HomeState::Live, (1, 0)).await?;
-    let id = unit(0);
-    let bump = |seed| f.bump(&id, at(1, 0), seed);
-    let outcomes = future::try_join_all([bump(1), bump(2)]).await?;
-    let won = outcomes.iter().filter(|o| o.is_applied()).count();
-    assert_eq!(won, 1, "{outcomes:?}");
-    assert_eq!(f.control_of(&unit(0)).await?.map(|c| c.generation.seq), Some(1));
     Ok(())
 }
 

@@ -11,8 +11,10 @@
 pub mod apply;
 pub mod fixture;
 pub mod guards;
+pub mod journal;
 pub mod law;
 pub mod live;
+pub mod moving;
 pub mod prepare;
 pub mod purge;
 pub mod read;
@@ -79,7 +81,7 @@ macro_rules! conformance_cases {
                 several_at_once_agree,
                 a_copy_target_bears_no_mark,
                 a_migration_s_store_keeps_its_record,
-                a_retired_store_takes_no_write;
+                a_retired_store_says_so;
             segments:
                 shares_hold_every_record_once,
                 an_empty_store_has_one_share_or_none;
@@ -116,16 +118,32 @@ macro_rules! conformance_cases {
             live:
                 without_the_capability_all_is_refused,
                 a_control_record_is_kept,
-                a_generation_is_compared,
+                a_control_record_is_compared_whole,
+                another_store_s_control_record_is_refused,
+                what_makes_no_sense_is_refused,
+                a_unit_only_goes_forward,
+                a_unit_is_adopted_once,
                 a_term_is_compared,
-                a_replica_only_goes_forward,
                 a_sealed_unit_takes_no_write,
-                records_never_change_under_a_generation,
+                a_write_keeps_the_digest_by_difference,
                 a_tombstone_stays,
                 of_two_increments_both_count,
-                the_journal_recognises_an_operation,
-                of_two_writers_at_a_generation_one_wins,
+                of_two_that_saw_the_same_one_wins,
                 a_migration_s_store_takes_no_copy;
+            journal:
+                it_tells_every_write_behind_a_seq,
+                what_was_cleared_is_told,
+                it_recognises_an_operation,
+                a_trimmed_journal_says_so,
+                a_change_of_home_leaves_it;
+            moving:
+                a_copy_is_staged_beside_the_unit,
+                a_staged_copy_changes_from_what_was_seen,
+                a_copy_is_promoted_with_its_control_record,
+                a_copy_is_discarded_with_its_control_record,
+                a_copy_is_opened_anew,
+                a_replica_is_replaced_exactly,
+                what_was_staged_before_is_gone;
             staging:
                 without_the_capability_all_is_refused,
                 a_staged_copy_is_invisible,
@@ -133,11 +151,11 @@ macro_rules! conformance_cases {
                 another_token_begins_again,
                 a_discarded_copy_is_gone,
                 the_guard_is_checked_again_on_promotion,
-                only_its_token_touches_a_copy,
-                a_managed_unit_is_promoted_while_staging;
+                only_its_token_touches_a_copy;
             purge:
                 a_unit_goes_with_all_that_is_its,
                 a_unit_that_changed_stays,
+                a_control_record_goes_from_a_retired_store,
                 an_absent_unit_is_told;
             registers:
                 a_register_begins_absent,

@@ -1,13 +1,13 @@
 //! Cases of `Store::prepare`.
 
 use futures::future;
-use restow_model::{Generation, HomeState};
+use restow_model::HomeState;
 
 use super::Fixture;
-use super::fixture::{failed, unit};
+use super::fixture::{exactly, failed, seen, unit};
 use crate::{
-    ErrorKind, Guard, Op, RegisterName, Result, Role, Stamp, StoreRecord, Swap, Then,
-    WithoutControl,
+    Enumeration, ErrorKind, Guard, Op, RegisterName, Result, Role, Segment, Selection, StoreRecord,
+    Then, WithoutControl,
 };
 
 /// Preparing twice does what once does, and loses nothing.
@@ -56,20 +56,34 @@ pub async fn a_migration_s_store_keeps_its_record(f: &Fixture) -> Result<()> {
     Ok(())
 }
 
-/// A retired store refuses every apply; it can still be read.
-pub async fn a_retired_store_takes_no_write(f: &Fixture) -> Result<()> {
+/// A retired store refuses what an application would read or write; what is left can be scanned.
+pub async fn a_retired_store_says_so(f: &Fixture) -> Result<()> {
     if !f.ready_live().await? {
         return Ok(());
     }
     f.managed(&unit(0), HomeState::Live, (1, 0)).await?;
-    let was = f.store.register_read(RegisterName::store()).await?.map(|(etag, _)| etag);
-    let retired = StoreRecord { id: None, without_control: WithoutControl::Retired };
-    let swap = f.store.register_swap(RegisterName::store(), was, retired.to_bytes()).await?;
-    assert!(matches!(swap, Swap::Swapped(_)));
-    let ops = vec![Op::put(f.record(1, 1))];
-    let guard = Guard::Exactly(Stamp::Generation(Generation { term: 1, seq: 0 }));
-    let outcome = f.run(&unit(0), guard, ops, Then::Bump).await?;
-    assert_eq!(failed(&outcome), Some(ErrorKind::Refused));
-    assert_eq!(f.records_of(&unit(0)).await?.len(), 1);
+    let held = f.held(&unit(0)).await?;
+    f.retire().await?;
+    let put = || vec![Op::put(f.record(1, 1))];
+    let written = [
+        f.run(&unit(0), exactly(&held), put(), Then::Bump).await?,
+        f.run(&unit(0), Guard::LiveAt { term: 1, since: 0 }, put(), Then::Bump).await?,
+        f.replace(&unit(1), Guard::Absent, put(), Then::Keep, f.control(HomeState::Live, 1, 1))
+            .await?,
+    ];
+    for outcome in written {
+        assert_eq!(failed(&outcome), Some(ErrorKind::Retired), "{outcome:?}");
+    }
+    for n in 0..2 {
+        let read = f.store.read(vec![unit(n)], Selection::all()).await.map(|_| ());
+        let told = f.store.journal(unit(n), 0).await.map(|_| ());
+        let trimmed = f.store.trim(unit(n), 9).await;
+        for answer in [read, told, trimmed] {
+            assert_eq!(answer.map_err(|e| e.kind()), Err(ErrorKind::Retired));
+        }
+    }
+    let left = seen(&f.scan(Segment::whole(Enumeration::Units), None).await?);
+    assert_eq!(left.iter().map(|u| (&u.id, u.records.len())).collect::<Vec<_>>(), [(&unit(0), 1)]);
+    assert_eq!(left[0].control.as_ref(), Some(&held));
     Ok(())
 }

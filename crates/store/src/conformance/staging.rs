@@ -1,10 +1,10 @@
 //! Cases of staged copies: what is too large for one apply, and what is not yet to be seen.
 
-use restow_model::{Generation, HomeState, Record, Token, UnitId};
+use restow_model::{Record, Token, UnitId};
 
 use super::Fixture;
 use super::fixture::{by_key, failed, lost, seen, unit};
-use crate::{Current, Enumeration, ErrorKind, Guard, Op, Result, Segment, Selection, Stamp, Then};
+use crate::{Current, Enumeration, ErrorKind, Guard, Op, Result, Segment, Selection, Then};
 
 fn token(text: &str) -> Token {
     Token::new(text)
@@ -164,32 +164,5 @@ pub async fn only_its_token_touches_a_copy(f: &Fixture) -> Result<()> {
         assert_eq!(failed(&outcome), Some(ErrorKind::Invalid), "{outcome:?}");
     }
     assert_eq!(f.staged(&unit(0), "a").await?, Some(by_key(&records)));
-    Ok(())
-}
-
-/// A unit with a control record takes its staged copy only while that record says that it is being
-/// staged under this token; promotion leaves the record as it is, but for the digest.
-pub async fn a_managed_unit_is_promoted_while_staging(f: &Fixture) -> Result<()> {
-    if !f.can().staging || !f.ready_live().await? {
-        return Ok(());
-    }
-    let state = HomeState::Staging { token: token("t"), base: 7, cursor: Box::new([]) };
-    let (records, promote) = ((f.records)(2, 3), || Then::Promote(token("t")));
-    for (n, state) in [state, HomeState::Live, HomeState::Copy].into_iter().enumerate() {
-        f.managed(&unit(n), state.clone(), (1, 0)).await?;
-        let guard = Guard::Exactly(Stamp::Generation(Generation { term: 1, seq: 0 }));
-        f.put(&unit(n), &records, &guard, &Then::Stage(token("t"))).await?;
-        for then in [Then::Bump, Then::Tombstone] {
-            let outcome = f.run(&unit(n), staging("t"), vec![], then).await?;
-            assert_eq!(failed(&outcome), Some(ErrorKind::Invalid), "{outcome:?}");
-        }
-        let outcome = f.run(&unit(n), staging("t"), vec![], promote()).await?;
-        assert_eq!(outcome.is_applied(), n == 0, "{outcome:?}");
-        let held = f.unit(&unit(n)).await?.and_then(|u| u.control);
-        assert_eq!(held.as_ref().map(|c| (&c.state, c.generation.seq)), Some((&state, 0)));
-        let digest = super::fixture::digest(&by_key(&f.records_of(&unit(n)).await?));
-        assert_eq!(held.map(|c| c.digest), Some(digest));
-    }
-    assert_eq!(f.records_of(&unit(0)).await?, by_key(&records));
     Ok(())
 }

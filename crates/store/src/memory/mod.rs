@@ -20,11 +20,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use restow_model::{Digest, Generation, Key, Record, UnitId};
+use restow_model::{Key, Record, UnitId};
 
 use crate::{
-    Batch, Capabilities, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Journal, Purged,
-    RegisterName, Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap,
+    Batch, Capabilities, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName,
+    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told,
     UnitOutcome, Unsupported, WithoutControl,
 };
 use state::State;
@@ -81,17 +81,6 @@ pub struct MemoryStore {
     state: Arc<Mutex<Arc<State>>>,
 }
 
-/// A journal entry as a store keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalEntry {
-    /// The unit's generation behind the write.
-    pub generation: Generation,
-    /// The write's operation id.
-    pub op_id: Option<Digest>,
-    /// The keys.
-    pub keys: Journal,
-}
-
 impl Default for MemoryStore {
     fn default() -> Self {
         Self::new(MemoryOptions::strong())
@@ -111,11 +100,6 @@ impl MemoryStore {
         Self { info: Arc::new(info), options: Arc::new(options), state: Arc::default() }
     }
 
-    /// Returns a unit's journal, oldest entry first.
-    pub fn journal(&self, unit: &UnitId) -> Vec<JournalEntry> {
-        self.snapshot().units.get(unit).map(|u| u.journal.clone()).unwrap_or_default()
-    }
-
     /// Damages a record that is there: reading it gives a damage frame from now on.
     pub fn damage(&self, unit: &UnitId, key: &Key, why: &str) {
         self.change(|state| state.damage(unit, key, why));
@@ -132,6 +116,17 @@ impl MemoryStore {
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(Arc::make_mut(&mut self.lock()))
+    }
+
+    /// Refuses what only a store that keeps control records can do.
+    fn keeps_control(&self, operation: &'static str) -> Result<()> {
+        match self.options.capabilities.live {
+            true => Ok(()),
+            false => {
+                let message = "the store keeps no control records";
+                Err(Error::new(ErrorKind::Unsupported, operation, message))
+            }
+        }
     }
 
     fn seen(&self) -> walk::Seen {
@@ -165,15 +160,11 @@ impl Store for MemoryStore {
             Role::CopyTarget | Role::Source => WithoutControl::Legacy,
             Role::Target => WithoutControl::Empty,
         };
-        let live = self.options.capabilities.live;
         self.change(|state| match (state.store_record()?, role) {
             (Some(record), _) => Ok(record),
             (None, Role::CopyTarget) => Ok(StoreRecord { id: None, without_control }),
-            (None, _) if !live => {
-                let message = "the store keeps no control records";
-                Err(Error::new(ErrorKind::Unsupported, "prepare a store", message))
-            }
             (None, _) => {
+                self.keeps_control("prepare a store")?;
                 let record = StoreRecord { id: Some(id.into()), without_control };
                 state.swap(RegisterName::store(), None, record.to_bytes());
                 Ok(record)
@@ -191,7 +182,9 @@ impl Store for MemoryStore {
     }
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
-        let plan = walk::read(&self.snapshot(), &self.options, &units, &what);
+        let state = self.snapshot();
+        state.not_retired("read units")?;
+        let plan = walk::read(&state, &self.options, &units, &what);
         Ok(walk::frames(self.seen(), plan, what))
     }
 
@@ -208,8 +201,21 @@ impl Store for MemoryStore {
         }))
     }
 
+    async fn journal(&self, unit: UnitId, after: u64) -> Result<Told> {
+        self.keeps_control("read a journal")?;
+        self.snapshot().journal(&unit, after)
+    }
+
+    async fn trim(&self, unit: UnitId, upto: u64) -> Result<()> {
+        self.keeps_control("trim a journal")?;
+        self.change(|state| state.trim(&unit, upto))
+    }
+
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
-        Ok(self.change(|state| state.purge(&unit, exactly)))
+        if matches!(exactly, Stamp::Control(_)) {
+            self.keeps_control("purge a unit")?;
+        }
+        self.change(|state| state.purge(&unit, exactly))
     }
 
     async fn optimize(&self) -> Result<()> {

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use restow_model::{Control, Dialect, Digest, HomeState, Key, Record, Token, UnitDigest, UnitId};
+use restow_model::{
+    Control, Dialect, Digest, Generation, HomeState, Key, Record, Token, UnitDigest, UnitId,
+};
 
-use super::JournalEntry;
 use crate::{
-    Current, Error, ErrorKind, Etag, Guard, Purged, RecordOutcome, RegisterName, Result, Stamp,
-    StoreRecord, Swap,
+    Current, Entry, Error, ErrorKind, Etag, Guard, Purged, RecordOutcome, RegisterName, Result,
+    Stamp, StoreRecord, Swap, Told, WithoutControl, entries_between,
 };
 
 /// Everything that a store keeps.
@@ -31,7 +32,7 @@ pub(super) struct Unit {
     pub(super) records: Records,
     pub(super) control: Option<Control>,
     pub(super) staged: Option<Staged>,
-    pub(super) journal: Vec<JournalEntry>,
+    pub(super) journal: Vec<Entry>,
     pub(super) last_op: Option<Digest>,
 }
 
@@ -39,8 +40,8 @@ pub(super) struct Unit {
 #[derive(Clone, Debug)]
 pub(super) struct Staged {
     pub(super) token: Token,
-    /// What has to hold of the unit when the copy takes its place.
-    pub(super) guard: Guard,
+    /// What has to hold of a unit without control record when the copy takes its place.
+    pub(super) guard: Option<Guard>,
     pub(super) dialect: Dialect,
     pub(super) records: Records,
 }
@@ -70,6 +71,18 @@ impl State {
         record.map(Some).ok_or(Error::new(ErrorKind::Damaged, "read a store's record", message))
     }
 
+    /// Returns the store's record, unless it says that the store is retired.
+    pub(super) fn not_retired(&self, operation: &'static str) -> Result<Option<StoreRecord>> {
+        let record = self.store_record()?;
+        match &record {
+            Some(held) if held.without_control == WithoutControl::Retired => {
+                let message = "the store is retired; use the other store of its migration";
+                Err(Error::new(ErrorKind::Retired, operation, message))
+            }
+            _ => Ok(record),
+        }
+    }
+
     pub(super) fn swap(&mut self, name: RegisterName, was: Option<&Etag>, now: Bytes) -> Swap {
         let current = self.registers.get(&name);
         if current.map(|(etag, _)| etag) != was {
@@ -81,16 +94,40 @@ impl State {
         Swap::Swapped(etag)
     }
 
-    pub(super) fn purge(&mut self, id: &UnitId, exactly: Stamp) -> Purged {
-        let Some(unit) = self.units.get(id).filter(|u| u.is_there()) else { return Purged::Absent };
+    pub(super) fn journal(&self, id: &UnitId, after: u64) -> Result<Told> {
+        self.not_retired("read a journal")?;
+        let unit = self.units.get(id);
+        let entries = unit.and_then(|unit| unit.entries_since(after)).map(<[Entry]>::to_vec);
+        Ok(Told { control: unit.and_then(|unit| unit.control.clone()), entries })
+    }
+
+    pub(super) fn trim(&mut self, id: &UnitId, upto: u64) -> Result<()> {
+        self.not_retired("trim a journal")?;
+        if let Some(unit) = self.units.get_mut(id) {
+            Arc::make_mut(unit).journal.retain(|entry| entry.seq > upto);
+        }
+        Ok(())
+    }
+
+    pub(super) fn purge(&mut self, id: &UnitId, exactly: Stamp) -> Result<Purged> {
+        let record = self.store_record()?;
+        let is = |without| record.as_ref().is_some_and(|r| r.without_control == without);
+        let takes_part = record.as_ref().is_some_and(|r| r.id.is_some());
+        let is_needed = takes_part || matches!(exactly, Stamp::Control(_));
+        if is_needed && !is(WithoutControl::Retired) {
+            let message = "a unit of a migration goes only from a retired store; complete it first";
+            return Err(Error::new(ErrorKind::Refused, "purge a unit", message));
+        }
+        let there = self.units.get(id).filter(|unit| unit.is_there());
+        let Some(unit) = there else { return Ok(Purged::Absent) };
         let records = unit.records.digest.records;
-        match unit.holds(&Guard::Exactly(exactly)) {
+        Ok(match unit.holds(&Guard::Exactly(exactly)) {
             Err(_) => Purged::Lost,
             Ok(()) => {
                 self.units.remove(id);
                 Purged::Removed(records)
             }
-        }
+        })
     }
 
     pub(super) fn damage(&mut self, id: &UnitId, key: &Key, why: &str) {
@@ -112,10 +149,19 @@ impl Unit {
         self.control.is_some() || !self.records.by_key.is_empty()
     }
 
-    /// Says whether an operation was applied: the last one, or one that the journal holds.
-    pub(super) fn knows(&self, op_id: Digest) -> bool {
-        let mut ids = self.journal.iter().rev().map(|entry| entry.op_id);
-        self.last_op == Some(op_id) || ids.any(|id| id == Some(op_id))
+    /// Returns what an operation made that was applied: the last one, or one of the journal.
+    pub(super) fn known(&self, op_id: Digest) -> Option<Option<Generation>> {
+        let now = self.control.as_ref().map(|control| control.generation);
+        match self.journal.iter().rev().find(|entry| entry.op_id == Some(op_id)) {
+            Some(entry) => Some(now.map(|now| Generation { seq: entry.seq, ..now })),
+            None => (self.last_op == Some(op_id)).then_some(now),
+        }
+    }
+
+    /// Returns the writes behind a seq, if the journal tells all of them.
+    pub(super) fn entries_since(&self, after: u64) -> Option<&[Entry]> {
+        let now = self.control.as_ref()?.generation.seq;
+        entries_between(&self.journal, after, now)
     }
 
     /// Says what the unit is now, for whoever expected something else.
@@ -133,20 +179,18 @@ impl Unit {
         let holds = match guard {
             Guard::Unmanaged => control.is_none(),
             Guard::Absent => !self.is_there(),
-            Guard::Exactly(Stamp::Generation(g)) => control.is_some_and(|c| c.generation == *g),
+            Guard::Exactly(Stamp::Control(seen)) => control == Some(&**seen),
             Guard::Exactly(Stamp::Content(d)) => {
                 control.is_none() && self.is_there() && self.records.digest == *d
             }
-            Guard::LiveAt(term) => {
+            Guard::LiveAt { term, since } => {
                 control.is_some_and(|c| c.state == HomeState::Live && c.generation.term == *term)
+                    && self.entries_since(*since).is_some()
             }
-            Guard::Staging(token) => {
+            Guard::Staging(token) if control.is_none() => {
                 return self.staged_as(token).map(|_| ()).ok_or(Current::Absent);
             }
-            Guard::After(generation) => match control {
-                Some(c) => c.state != HomeState::Live && c.generation < *generation,
-                None => !self.is_there(),
-            },
+            Guard::Staging(_) => false,
         };
         if holds { Ok(()) } else { Err(self.current()) }
     }

@@ -71,7 +71,7 @@ pub(super) fn read(
         keys.truncate(what.limit.unwrap_or(usize::MAX));
         plan.push(Step::Begin(id.clone()));
         plan.extend(keys.into_iter().map(|key| Step::Record(id.clone(), key.clone())));
-        plan.push(Step::End(id.clone(), options.capabilities.keeps_digests));
+        plan.push(Step::End(id.clone(), claims(options, unit)));
     }
     plan
 }
@@ -116,7 +116,7 @@ fn scan_units(
                 plan.push(Step::Mark(cursor(id, Some(key))));
             }
         }
-        plan.push(Step::End(id.clone(), options.capabilities.keeps_digests));
+        plan.push(Step::End(id.clone(), claims(options, unit)));
         plan.push(Step::Mark(cursor(id, None)));
     }
     Ok(plan)
@@ -237,6 +237,11 @@ fn record_frame(id: &UnitId, stored: &Stored, what: &Selection) -> Frame {
         record.values.clear();
     }
     Frame::Record(record)
+}
+
+/// Says whether a unit's end tells its digest.
+fn claims(options: &MemoryOptions, unit: &Unit) -> bool {
+    options.capabilities.keeps_digests || unit.control.is_some()
 }
 
 fn kept_digest(unit: &Unit, what: &Selection) -> Option<restow_model::UnitDigest> {

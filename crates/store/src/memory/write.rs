@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use restow_model::{HomeState, Record};
+use restow_model::{Control, HomeState, Record, Token};
 
+use super::MemoryOptions;
 use super::state::{Records, Staged, State, Unit};
-use super::{JournalEntry, MemoryOptions};
 use crate::{
-    Current, Error, ErrorKind, Expect, Guard, Op, RecordOutcome, Stamp, Then, UnitOps, UnitOutcome,
-    Unsupported, WithoutControl,
+    Current, Entry, Error, ErrorKind, Expect, Guard, Journal, Op, RecordOutcome, Then, UnitOps,
+    UnitOutcome, Unsupported,
 };
 
 /// Applies operations to a unit, or says why not; only then is the state as it was.
@@ -29,24 +29,21 @@ pub(super) fn apply(
 
 fn attempt(state: &mut State, ops: &UnitOps) -> Result<UnitOutcome, UnitOutcome> {
     let was = state.units.get(&ops.unit).cloned().unwrap_or_default();
-    if ops.op_id.is_some_and(|id| was.knows(id)) {
-        return Ok(UnitOutcome::AlreadyApplied);
+    if let Some(generation) = ops.op_id.and_then(|id| was.known(id)) {
+        return Ok(UnitOutcome::AlreadyApplied { generation });
     }
     was.holds(&ops.guard).map_err(UnitOutcome::Lost)?;
 
     let mut unit = Unit::clone(&was);
     let mut counter = state.counter;
-    if let Then::Stage(token) = &ops.then {
-        stage(&mut unit, ops, token.clone());
-    }
-    let to_copy = matches!(ops.guard, Guard::Staging(_)) || matches!(ops.then, Then::Stage(_));
+    let to_copy = stage(&mut unit, ops);
     let (records, dialect) = match unit.staged.as_mut().filter(|_| to_copy) {
         Some(staged) => (&mut staged.records, &mut staged.dialect),
         None => (&mut unit.records, &mut unit.dialect),
     };
     let records = run(records, &ops.ops, &mut counter).map_err(UnitOutcome::Lost)?;
     *dialect = ops.dialect;
-    conclude(&mut unit, ops, to_copy)?;
+    conclude(&mut unit, ops)?;
     unit.last_op = ops.op_id;
 
     let generation = unit.control.as_ref().map(|c| c.generation);
@@ -55,8 +52,22 @@ fn attempt(state: &mut State, ops: &UnitOps) -> Result<UnitOutcome, UnitOutcome>
     Ok(UnitOutcome::Applied { generation, records })
 }
 
+/// Makes the staged copy ready, where there is to be one; returns whether operations go to it.
+fn stage(unit: &mut Unit, ops: &UnitOps) -> bool {
+    // A first control record knows of no copy that was staged without it.
+    if unit.control.is_none() && ops.control.is_some() {
+        unit.staged = None;
+    }
+    match &ops.then {
+        Then::Stage(token) => open(unit, ops, token.clone()),
+        Then::Promote(_) | Then::Discard(_) => {}
+        _ => return matches!(ops.guard, Guard::Staging(_)),
+    }
+    true
+}
+
 /// Makes the staged copy, unless it is there; the guard is the one to be checked on promotion.
-fn stage(unit: &mut Unit, ops: &UnitOps, token: restow_model::Token) {
+fn open(unit: &mut Unit, ops: &UnitOps, token: Token) {
     let records = match unit.staged.take() {
         Some(staged) if staged.token == token => {
             // Who comes under the copy's own token says nothing new about the unit.
@@ -68,7 +79,8 @@ fn stage(unit: &mut Unit, ops: &UnitOps, token: restow_model::Token) {
         }
         _ => Records::default(),
     };
-    unit.staged = Some(Staged { token, guard: ops.guard.clone(), dialect: ops.dialect, records });
+    let guard = ops.control.is_none().then(|| ops.guard.clone());
+    unit.staged = Some(Staged { token, guard, dialect: ops.dialect, records });
 }
 
 fn run(
@@ -103,12 +115,9 @@ fn expected(records: &Records, key: &restow_model::Key, expect: Expect) -> Resul
     if holds { Ok(()) } else { Err(Current::Record(key.clone(), now)) }
 }
 
-/// Brings the unit's control record, journal and staged copy to where `then` wants them.
-fn conclude(unit: &mut Unit, ops: &UnitOps, to_copy: bool) -> Result<(), UnitOutcome> {
+/// Brings the unit's control record, journal and staged copy to where the operations want them.
+fn conclude(unit: &mut Unit, ops: &UnitOps) -> Result<(), UnitOutcome> {
     match &ops.then {
-        Then::Keep if unit.control.is_some() && !to_copy && !ops.ops.is_empty() => {
-            return Err(invalid("records of a unit with a control record change its generation"));
-        }
         Then::Keep | Then::Stage(_) => {}
         Then::Bump => write_at_home(unit, ops)?,
         Then::Tombstone => {
@@ -116,12 +125,12 @@ fn conclude(unit: &mut Unit, ops: &UnitOps, to_copy: bool) -> Result<(), UnitOut
             write_at_home(unit, ops)?;
             unit.control.iter_mut().for_each(|c| c.tombstone = true);
         }
-        Then::Set(control) => {
-            let op_id = ops.op_id.unwrap_or(control.op_id);
-            unit.control = Some(restow_model::Control { op_id, ..(**control).clone() });
-        }
         Then::Promote(_) => promote(unit)?,
         Then::Discard(_) => unit.staged = None,
+    }
+    if let Some(control) = &ops.control {
+        let op_id = ops.op_id.unwrap_or(control.op_id);
+        unit.control = Some(Control { op_id, ..(**control).clone() });
     }
     if let Some(control) = &mut unit.control {
         control.digest = unit.records.digest;
@@ -131,31 +140,24 @@ fn conclude(unit: &mut Unit, ops: &UnitOps, to_copy: bool) -> Result<(), UnitOut
 
 /// Adds one to the chain of writes; only the authority may.
 fn write_at_home(unit: &mut Unit, ops: &UnitOps) -> Result<(), UnitOutcome> {
-    let Some(control) = &mut unit.control else {
-        return Err(invalid("a unit without a control record has no generation to raise"));
-    };
-    if control.state != HomeState::Live {
-        return Err(UnitOutcome::Lost(Current::Managed(Box::new(control.clone()))));
-    }
+    let lost = UnitOutcome::Lost(unit.current());
+    let home = unit.control.as_mut().filter(|control| control.state == HomeState::Live);
+    let Some(control) = home else { return Err(lost) };
     control.generation.seq += 1;
     control.op_id = ops.op_id.unwrap_or_default();
     control.tombstone &= unit.records.by_key.is_empty();
-    let (generation, op_id) = (control.generation, ops.op_id);
-    unit.journal.extend(ops.journal.clone().map(|keys| JournalEntry { generation, op_id, keys }));
+    let (seq, op_id) = (control.generation.seq, ops.op_id);
+    unit.journal.push(Entry { seq, op_id, keys: Journal::of(ops) });
     Ok(())
 }
 
-/// Puts the staged copy in the unit's place; `Guard::Staging` has seen that there is one.
+/// Puts the staged copy in the unit's place.
 fn promote(unit: &mut Unit) -> Result<(), UnitOutcome> {
     let Some(staged) = unit.staged.take() else {
         return Err(UnitOutcome::Lost(Current::Absent));
     };
-    unit.holds(&staged.guard).map_err(UnitOutcome::Lost)?;
-    let open = unit.control.as_ref().is_none_or(|control| {
-        matches!(&control.state, HomeState::Staging { token, .. } if *token == staged.token)
-    });
-    if !open {
-        return Err(UnitOutcome::Lost(unit.current()));
+    if let Some(guard) = &staged.guard {
+        unit.holds(guard).map_err(UnitOutcome::Lost)?;
     }
     unit.records = staged.records;
     unit.dialect = staged.dialect;
@@ -165,43 +167,26 @@ fn promote(unit: &mut Unit) -> Result<(), UnitOutcome> {
 /// Says whether the store may do such a thing at all, and whether it means anything.
 fn may(state: &State, options: &MemoryOptions, ops: &UnitOps) -> Result<(), UnitOutcome> {
     use {Guard as G, Then as T};
-    let refused = |why| Err(failed(ErrorKind::Refused, why));
-    let unsupported = |why| Err(failed(ErrorKind::Unsupported, why));
-
-    let live = matches!(ops.guard, G::LiveAt(_) | G::After(_) | G::Exactly(Stamp::Generation(_)))
-        || matches!(ops.then, T::Bump | T::Set(_) | T::Tombstone)
-        || ops.journal.is_some();
-    if live && !options.capabilities.live {
-        return unsupported("the store keeps no control records");
+    if ops.needs_control() && !options.capabilities.live {
+        return Err(failed(ErrorKind::Unsupported, "the store keeps no control records"));
     }
     let staging = matches!(ops.guard, G::Staging(_))
         || matches!(ops.then, T::Stage(_) | T::Promote(_) | T::Discard(_));
     if staging && !options.capabilities.staging {
-        return unsupported("the store stages no units");
+        return Err(failed(ErrorKind::Unsupported, "the store stages no units"));
+    }
+    if let Some(why) = ops.fault() {
+        return Err(failed(ErrorKind::Invalid, why));
     }
 
-    let store = state.store_record().map_err(UnitOutcome::Failed)?;
-    if store.as_ref().is_some_and(|s| s.without_control == WithoutControl::Retired) {
-        return refused("the store is retired");
-    }
-    if ops.guard == G::Unmanaged && store.is_some_and(|s| s.id.is_some()) {
-        return refused("the store takes part in a migration");
-    }
-
-    match (&ops.guard, &ops.then) {
-        (G::Staging(held), T::Stage(named) | T::Promote(named) | T::Discard(named))
-            if held != named =>
-        {
-            Err(invalid("guard and outcome name different staged copies"))
+    let store = state.not_retired("apply").map_err(UnitOutcome::Failed)?;
+    let id = store.and_then(|store| store.id);
+    match &ops.control {
+        Some(control) if Some(&control.store) != id.as_ref() => {
+            Err(failed(ErrorKind::Refused, "the control record is one of another store"))
         }
-        (G::Staging(_), T::Bump | T::Tombstone) => {
-            Err(invalid("what goes to a staged copy is no write of the unit"))
-        }
-        (guard, T::Promote(_) | T::Discard(_)) if !matches!(guard, G::Staging(_)) => {
-            Err(invalid("a staged copy is only promoted or discarded under its token"))
-        }
-        (_, then) if ops.journal.is_some() && !matches!(then, T::Bump | T::Tombstone) => {
-            Err(invalid("a journal entry belongs to a write of the unit"))
+        None if ops.guard == G::Unmanaged && id.is_some() => {
+            Err(failed(ErrorKind::Refused, "the store takes part in a migration"))
         }
         _ => Ok(()),
     }
@@ -243,10 +228,6 @@ fn whole(record: &Record) -> Result<(), UnitOutcome> {
     let error = Error::new(ErrorKind::Invalid, "apply", "a record lacks a value that it names");
     let error = error.with("record", record.key.to_string());
     Err(UnitOutcome::Failed(error.with("value", digest.to_string())))
-}
-
-fn invalid(why: &str) -> UnitOutcome {
-    failed(ErrorKind::Invalid, why)
 }
 
 fn failed(kind: ErrorKind, why: &str) -> UnitOutcome {

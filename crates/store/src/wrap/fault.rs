@@ -13,8 +13,8 @@ use restow_model::{Record, UnitId};
 
 use crate::{
     Batch, Clock, Cursor, Enumeration, Error, ErrorKind, Etag, Frame, Frames, Purged, RegisterName,
-    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, UnitOutcome,
-    Unsupported,
+    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told,
+    UnitOutcome, Unsupported,
 };
 
 /// What goes wrong, how often in a thousand.
@@ -172,6 +172,14 @@ impl Store for Fault {
             false => outcome,
         };
         Ok(outcomes.into_iter().map(lose).collect())
+    }
+
+    async fn journal(&self, unit: UnitId, after: u64) -> Result<Told> {
+        self.dice.call(self.inner.journal(unit, after)).await
+    }
+
+    async fn trim(&self, unit: UnitId, upto: u64) -> Result<()> {
+        self.dice.call(self.inner.trim(unit, upto)).await
     }
 
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {

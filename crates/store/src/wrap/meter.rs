@@ -11,7 +11,7 @@ use restow_model::{Record, UnitId};
 
 use crate::{
     Batch, Clock, Cursor, Enumeration, Etag, Frame, Frames, Op, Purged, RegisterName, Result, Role,
-    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, UnitOutcome, Unsupported,
+    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported,
 };
 
 /// What a store did, at one moment.
@@ -191,6 +191,14 @@ impl Store for Meter {
         let outcomes = self.call("apply", self.inner.apply(batch.clone())).await?;
         self.written(&batch, &outcomes);
         Ok(outcomes)
+    }
+
+    async fn journal(&self, unit: UnitId, after: u64) -> Result<Told> {
+        self.call("journal", self.inner.journal(unit, after)).await
+    }
+
+    async fn trim(&self, unit: UnitId, upto: u64) -> Result<()> {
+        self.call("trim", self.inner.trim(unit, upto)).await
     }
 
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {

@@ -15,8 +15,8 @@ use restow_model::{Record, UnitId};
 
 use super::resume::{Place, frames};
 use crate::{
-    Batch, Clock, Cursor, Enumeration, Etag, Expect, Frames, Guard, Op, Purged, RegisterName,
-    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Then, UnitOps,
+    Batch, Clock, Cursor, Enumeration, Etag, Expect, Frames, Op, Purged, RegisterName, Result,
+    Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Then, Told, UnitOps,
     UnitOutcome, Unsupported,
 };
 
@@ -83,23 +83,17 @@ impl Retry {
 
 /// Says whether a repetition of the operations is noticed by the store, or changes nothing.
 ///
-/// Operations with an id are recognised; an increment only in the journal, since other writers may
-/// have come between. Without an id, every operation has to expect what the first attempt took
-/// away.
+/// Operations with an id are recognised: a write in the journal, or lost where that no longer tells
+/// it. Without an id, every operation has to expect what the first attempt took away.
 pub fn is_repeatable(ops: &UnitOps) -> bool {
     let expects = |op: &Op| match op {
         Op::Put { expect, .. } | Op::Remove { expect, .. } => *expect != Expect::Any,
         Op::Clear => false,
     };
-    match (&ops.op_id, &ops.guard) {
-        (Some(_), Guard::LiveAt(_)) => ops.journal.is_some(),
-        (Some(_), _) => true,
-        (None, _) => {
-            matches!(ops.then, Then::Keep | Then::Stage(_))
-                && !ops.ops.is_empty()
-                && ops.ops.iter().all(expects)
-        }
-    }
+    ops.op_id.is_some()
+        || matches!(ops.then, Then::Keep | Then::Stage(_))
+            && !ops.ops.is_empty()
+            && ops.ops.iter().all(expects)
 }
 
 /// One unit of a batch that is tried again.
@@ -190,9 +184,17 @@ impl Store for Retry {
         }
     }
 
+    async fn journal(&self, unit: UnitId, after: u64) -> Result<Told> {
+        self.attempt(|| self.inner.journal(unit.clone(), after)).await
+    }
+
+    async fn trim(&self, unit: UnitId, upto: u64) -> Result<()> {
+        self.attempt(|| self.inner.trim(unit.clone(), upto)).await
+    }
+
     /// Removes a unit; behind a lost answer a repetition may say `Absent` of what it removed.
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
-        self.attempt(|| self.inner.purge(unit.clone(), exactly)).await
+        self.attempt(|| self.inner.purge(unit.clone(), exactly.clone())).await
     }
 
     async fn optimize(&self) -> Result<()> {

@@ -14,8 +14,8 @@ use super::{Fault, FaultPlan, Meter, Retry};
 use crate::clock::ManualClock;
 use crate::memory::{MemoryOptions, MemoryStore};
 use crate::{
-    Batch, Clock, Current, Enumeration, Expect, Frame, Guard, Journal, Op, Segment, Selection,
-    Store, Then, UnitOps, UnitOutcome,
+    Batch, Clock, Current, Enumeration, Expect, Frame, Guard, Op, Segment, Selection, Store, Then,
+    UnitOps, UnitOutcome,
 };
 
 fn unit(n: usize) -> UnitId {
@@ -148,11 +148,9 @@ fn only_what_would_be_noticed_is_repeated() {
     assert!(!is_repeatable(&new(Guard::Unmanaged, any(), Then::Keep)));
     assert!(!is_repeatable(&new(Guard::Unmanaged, vec![Op::Clear], Then::Keep)));
     assert!(!is_repeatable(&new(Guard::Unmanaged, vec![], Then::Keep)));
-    assert!(!is_repeatable(&new(Guard::LiveAt(1), absent(), Then::Bump)));
-    let increment = named(new(Guard::LiveAt(1), any(), Then::Bump));
-    assert!(!is_repeatable(&increment));
-    let journal = Some(Journal { put: vec![], removed: vec![] });
-    assert!(is_repeatable(&UnitOps { journal, ..increment }));
+    let live = Guard::LiveAt { term: 1, since: 0 };
+    assert!(!is_repeatable(&new(live.clone(), absent(), Then::Bump)));
+    assert!(is_repeatable(&named(new(live, any(), Then::Bump))));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use restow_model::{Record, UnitId};
 
 use crate::{
     Batch, Clock, Cursor, Enumeration, Etag, Frame, Frames, Op, Purged, RegisterName, Result, Role,
-    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, UnitOutcome, Unsupported,
+    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported,
 };
 
 /// A budget of bytes, refilled evenly; clones share it, so that two stores may be held to one rate.
@@ -108,6 +108,14 @@ impl Store for Throttle {
         });
         self.rate.spend(bytes.sum()).await;
         self.inner.apply(batch).await
+    }
+
+    async fn journal(&self, unit: UnitId, after: u64) -> Result<Told> {
+        self.inner.journal(unit, after).await
+    }
+
+    async fn trim(&self, unit: UnitId, upto: u64) -> Result<()> {
+        self.inner.trim(unit, upto).await
     }
 
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {

@@ -20,6 +20,8 @@ use super::rows::{Staging, UnitRow, WriteRows};
 
 /// What an apply is called in errors.
 pub(super) const OPERATION: &str = "write units";
+/// Why what a migration needs is refused.
+const NO_CONTROL: &str = "this store keeps no control records yet";
 /// How many bytes one unit may put in one apply.
 const APPLY_BYTES_MAX: usize = 32 << 20;
 /// How many logs stay open from one apply to the next.
@@ -138,14 +140,19 @@ fn engine<E>(error: E) -> Stop<E> {
     Stop::Damage(Damage::Engine(error))
 }
 
+/// Refuses what needs control records.
+pub(super) fn no_control<T>(operation: &'static str, address: &str) -> Result<T, Error> {
+    Err(Error::new(ErrorKind::Unsupported, operation, NO_CONTROL).with("store", address))
+}
+
 /// Removes a unit that is still as it was seen.
 pub(super) fn purge<R: WriteRows>(
     rows: &mut R,
     unit: &UnitId,
-    stamp: Stamp,
+    stamp: &Stamp,
 ) -> Result<Purged, R::Error> {
     let Some(row) = rows.unit(unit)? else { return Ok(Purged::Absent) };
-    if stamp != Stamp::Content(row.digest) {
+    if *stamp != Stamp::Content(row.digest) {
         return Ok(Purged::Lost);
     }
     if let Some((staged, _)) = rows.staged(unit)? {
@@ -161,9 +168,11 @@ pub(super) fn apply<R: WriteRows>(
     writer: &mut Writer,
     ops: &UnitOps,
 ) -> Result<UnitOutcome, Stop<R::Error>> {
-    if !ops.stages_soundly() {
-        let message = "a staged copy is promoted and discarded under its own token only";
-        return Ok(failed(ErrorKind::Invalid, message, ops));
+    if ops.needs_control() {
+        return Ok(failed(ErrorKind::Unsupported, NO_CONTROL, ops));
+    }
+    if let Some(why) = ops.fault() {
+        return Ok(failed(ErrorKind::Invalid, why, ops));
     }
     let weight: usize = ops.ops.iter().map(weight).sum();
     if weight > APPLY_BYTES_MAX && ops.ops.len() > 1 {
@@ -182,7 +191,7 @@ pub(super) fn apply<R: WriteRows>(
     }
     let active = rows.unit(&ops.unit).map_err(engine)?;
     if ops.op_id.is_some() && active.as_ref().is_some_and(|row| row.op_id == ops.op_id) {
-        return Ok(UnitOutcome::AlreadyApplied);
+        return Ok(UnitOutcome::AlreadyApplied { generation: None });
     }
     check_guard(ops, active.as_ref())?;
     let row = match (&ops.guard, &ops.then) {
@@ -202,7 +211,7 @@ pub(super) fn apply<R: WriteRows>(
             rows.remove_unit(unit_no).map_err(engine)?;
         }
         Then::Promote(token) => promote(rows, ops, token, active.as_ref(), &row)?,
-        Then::Bump | Then::Set(_) | Then::Tombstone => return Err(unmanaged(ops)),
+        Then::Bump | Then::Tombstone => return Err(unmanaged(ops)),
     }
     // A whole unit in one apply is not written to again soon; a staged one is.
     if is_staged(ops) && !matches!(ops.then, Then::Promote(_) | Then::Discard(_)) {
@@ -228,8 +237,7 @@ fn failed(kind: ErrorKind, message: &str, ops: &UnitOps) -> UnitOutcome {
 }
 
 fn unmanaged<E>(ops: &UnitOps) -> Stop<E> {
-    let message = "this store keeps no control records";
-    Stop::Outcome(failed(ErrorKind::Unsupported, message, ops))
+    Stop::Outcome(failed(ErrorKind::Unsupported, NO_CONTROL, ops))
 }
 
 fn lost<E>(current: Current) -> Stop<E> {
@@ -245,9 +253,7 @@ fn check_guard<E>(ops: &UnitOps, active: Option<&UnitRow>) -> Result<(), Stop<E>
         Guard::Unmanaged | Guard::Staging(_) => true,
         Guard::Absent => active.is_none(),
         Guard::Exactly(Stamp::Content(digest)) => active.is_some_and(|row| row.digest == *digest),
-        Guard::Exactly(Stamp::Generation(_)) | Guard::LiveAt(_) | Guard::After(_) => {
-            return Err(unmanaged(ops));
-        }
+        Guard::Exactly(Stamp::Control(_)) | Guard::LiveAt { .. } => return Err(unmanaged(ops)),
     };
     if holds { Ok(()) } else { Err(lost(current(active))) }
 }

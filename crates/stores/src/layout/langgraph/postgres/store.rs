@@ -9,8 +9,8 @@ use restow_model::{Key, Record, UnitId};
 use restow_store::feed::Purpose;
 use restow_store::{
     Batch, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName, Result, Role,
-    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, UnitOutcome, Unsupported, View,
-    WithoutControl,
+    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported,
+    View, WithoutControl,
 };
 
 use super::read::{self, Reader, Scan};
@@ -80,9 +80,17 @@ impl Store for LangGraphPostgres {
         self.server.run("apply operations", move |_| write::apply(&this, &batch)).await
     }
 
+    async fn journal(&self, _unit: UnitId, _after: u64) -> Result<Told> {
+        Err(write::no_control("read a journal"))
+    }
+
+    async fn trim(&self, _unit: UnitId, _upto: u64) -> Result<()> {
+        Err(write::no_control("trim a journal"))
+    }
+
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
         let this = self.clone();
-        self.server.run("purge a unit", move |_| write::purge(&this, &unit, exactly)).await
+        self.server.run("purge a unit", move |_| write::purge(&this, &unit, &exactly)).await
     }
 
     async fn optimize(&self) -> Result<()> {

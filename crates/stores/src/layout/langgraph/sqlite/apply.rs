@@ -53,9 +53,13 @@ fn lost(current: Current) -> Not {
     Not::Outcome(UnitOutcome::Lost(current))
 }
 
-fn unsupported(what: &str) -> Not {
-    let error = Error::new(ErrorKind::Unsupported, "apply operations", what);
-    Not::Outcome(UnitOutcome::Failed(error))
+/// Says that what needs control records is not to be had here.
+pub(super) fn no_control(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Unsupported, operation, "this store keeps no control records yet")
+}
+
+fn unmanaged() -> Not {
+    Not::Outcome(UnitOutcome::Failed(no_control("apply operations")))
 }
 
 /// Applies a batch; `failed` names the file in errors of SQLite's.
@@ -106,16 +110,17 @@ fn unit(
     limits: &Capabilities,
 ) -> Result<Vec<RecordOutcome>, Not> {
     within(ops, limits)?;
-    if ops.journal.is_some() {
-        return Err(unsupported("this store keeps no journal yet"));
+    if ops.needs_control() {
+        return Err(unmanaged());
     }
-    fitting(ops)?;
+    if let Some(why) = ops.fault() {
+        let error = Error::new(ErrorKind::Invalid, "apply operations", why);
+        return Err(Not::Outcome(UnitOutcome::Failed(error)));
+    }
     let unit = &ops.unit;
     guard(connection, unit, &ops.guard)?;
     let place = match (&ops.guard, &ops.then) {
-        (_, Then::Bump | Then::Set(_) | Then::Tombstone) => {
-            return Err(unsupported("this store keeps no control records yet"));
-        }
+        (_, Then::Bump | Then::Tombstone) => return Err(unmanaged()),
         (Guard::Staging(_), _) => &STAGED,
         (guard, Then::Stage(token)) => {
             stage(connection, unit, token, guard)?;
@@ -148,21 +153,6 @@ fn unit(
         _ => {}
     }
     Ok(outcomes)
-}
-
-/// A staged copy is promoted and discarded under its own token, and under nothing else.
-fn fitting(ops: &UnitOps) -> Result<(), Not> {
-    let fits = match (&ops.guard, &ops.then) {
-        (Guard::Staging(held), Then::Promote(t) | Then::Discard(t) | Then::Stage(t)) => held == t,
-        (_, Then::Promote(_) | Then::Discard(_)) => false,
-        _ => true,
-    };
-    if fits {
-        return Ok(());
-    }
-    let message = "a staged copy is touched under its own token only";
-    let error = Error::new(ErrorKind::Invalid, "apply operations", message);
-    Err(Not::Outcome(UnitOutcome::Failed(error)))
 }
 
 /// A single record is applied however large it is: nothing smaller could be staged.
@@ -243,9 +233,7 @@ fn guard(connection: &Connection, unit: &UnitId, guard: &Guard) -> Result<(), No
             Some((held, _)) if held == token.as_str() => Ok(()),
             _ => Err(lost(Current::Absent)),
         },
-        Guard::Exactly(Stamp::Generation(_)) | Guard::LiveAt(_) | Guard::After(_) => {
-            Err(unsupported("this store keeps no control records yet"))
-        }
+        Guard::Exactly(Stamp::Control(_)) | Guard::LiveAt { .. } => Err(unmanaged()),
     }
 }
 
@@ -346,12 +334,11 @@ fn drop_empty_stage(connection: &Connection) -> rusqlite::Result<()> {
 pub(super) fn purge(
     connection: &mut Connection,
     unit: &UnitId,
-    exactly: Stamp,
+    exactly: &Stamp,
     failed: &dyn Fn(rusqlite::Error) -> Error,
 ) -> Result<Purged> {
     let Stamp::Content(seen) = exactly else {
-        let message = "this store keeps no control records yet";
-        return Err(Error::new(ErrorKind::Unsupported, "purge a unit", message));
+        return Err(no_control("purge a unit"));
     };
     let tx =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
@@ -361,7 +348,7 @@ pub(super) fn purge(
     })?;
     let purged = match contents {
         Contents::Absent => Purged::Absent,
-        Contents::Digest(Some(digest)) if digest == seen => Purged::Removed(digest.records),
+        Contents::Digest(Some(digest)) if digest == *seen => Purged::Removed(digest.records),
         Contents::Digest(_) => return Ok(Purged::Lost),
     };
     let remove = || -> rusqlite::Result<()> {

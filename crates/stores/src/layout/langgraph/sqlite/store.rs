@@ -7,8 +7,8 @@ use restow_store::feed::Purpose;
 use restow_store::feed::blocking;
 use restow_store::{
     Batch, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName, Result, Role,
-    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, UnitOutcome, Unsupported, View,
-    WithoutControl,
+    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported,
+    View, WithoutControl,
 };
 use rusqlite::Connection;
 
@@ -79,11 +79,19 @@ impl Store for LangGraphSqlite {
         .await
     }
 
+    async fn journal(&self, _unit: UnitId, _after: u64) -> Result<Told> {
+        Err(apply::no_control("read a journal"))
+    }
+
+    async fn trim(&self, _unit: UnitId, _upto: u64) -> Result<()> {
+        Err(apply::no_control("trim a journal"))
+    }
+
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
         let database = self.files.database()?.clone();
         blocking("purge a unit", move || {
             let failed = |e| database.failed("purge a unit", e);
-            apply::purge(&mut database.lock(), &unit, exactly, &failed)
+            apply::purge(&mut database.lock(), &unit, &exactly, &failed)
         })
         .await
     }

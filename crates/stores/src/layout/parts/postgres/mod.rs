@@ -24,8 +24,8 @@ use restow_model::{Record, UnitId};
 use restow_store::feed::{FrameSender, Purpose, Stop, produce};
 use restow_store::{
     Batch, Capabilities, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName,
-    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, UnitOutcome,
-    Unsupported,
+    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told,
+    UnitOutcome, Unsupported,
 };
 
 use crate::engine::postgres::{Fail, Server, registers};
@@ -234,7 +234,18 @@ impl Store for PartsPostgres {
         self.server.run(write::OPERATION, work).await
     }
 
+    async fn journal(&self, _unit: UnitId, _after: u64) -> Result<Told> {
+        write::no_control("read a journal", &self.info.address)
+    }
+
+    async fn trim(&self, _unit: UnitId, _upto: u64) -> Result<()> {
+        write::no_control("trim a journal", &self.info.address)
+    }
+
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
+        if matches!(exactly, Stamp::Control(_)) {
+            return write::no_control("remove a unit", &self.info.address);
+        }
         const OPERATION: &str = "remove a unit";
         self.to_be_written()?;
         let tables = self.tables.clone();
@@ -242,7 +253,7 @@ impl Store for PartsPostgres {
             server.write(OPERATION, |tx| {
                 let mut work = Work::begin(tx, &tables, &[&unit])?;
                 work.open(&unit);
-                let purged = write::purge(&mut work, &unit, exactly)?;
+                let purged = write::purge(&mut work, &unit, &exactly)?;
                 work.keep()?;
                 work.finish().map(|()| purged)
             })

@@ -17,7 +17,7 @@ use restow_store::failpoint::Point;
 use restow_store::feed::{FrameSender, Purpose, Stop, blocking, produce};
 use restow_store::{
     Batch, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName, Result, Role,
-    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, UnitOutcome, Unsupported,
+    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported,
     failpoint,
 };
 use rusqlite::{Connection, TransactionBehavior};
@@ -172,11 +172,22 @@ impl Store for PartsSqlite {
         self.change("write units", work).await
     }
 
+    async fn journal(&self, _unit: UnitId, _after: u64) -> Result<Told> {
+        write::no_control("read a journal", &self.info.address)
+    }
+
+    async fn trim(&self, _unit: UnitId, _upto: u64) -> Result<()> {
+        write::no_control("trim a journal", &self.info.address)
+    }
+
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
+        if matches!(exactly, Stamp::Control(_)) {
+            return write::no_control("remove a unit", &self.info.address);
+        }
         let work = move |database: &Database, connection: &mut Connection| {
             let mut purge = || {
                 let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                let purged = write::purge(&mut Rows(&tx), &unit, exactly)?;
+                let purged = write::purge(&mut Rows(&tx), &unit, &exactly)?;
                 tx.commit().map(|()| purged)
             };
             let failed = |e| database.failed("remove a unit", e).with("unit", unit.to_string());

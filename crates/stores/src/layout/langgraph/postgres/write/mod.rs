@@ -32,6 +32,8 @@ use crate::engine::postgres::alone::code;
 
 pub(super) use state::staged;
 
+/// Why what a migration needs is refused.
+const NO_CONTROL: &str = "this store keeps no control records yet";
 const OPERATION: &str = "apply operations";
 /// How often a unit is begun again because others wrote it at the same time.
 const ATTEMPTS_MAX: usize = 10;
@@ -101,12 +103,11 @@ fn refused(this: &LangGraphPostgres, ops: &UnitOps) -> Option<UnitOutcome> {
         let error = Error::new(kind, OPERATION, message).with("unit", ops.unit.to_string());
         Some(UnitOutcome::Failed(error))
     };
-    if !ops.stages_soundly() {
-        let message = "a staged copy is touched under its own token only";
-        return failed(ErrorKind::Invalid, message);
+    if ops.needs_control() {
+        return failed(ErrorKind::Unsupported, NO_CONTROL);
     }
-    if ops.journal.is_some() || matches!(ops.then, Then::Bump | Then::Set(_) | Then::Tombstone) {
-        return failed(ErrorKind::Unsupported, "this store keeps no control records yet");
+    if let Some(why) = ops.fault() {
+        return failed(ErrorKind::Invalid, why);
     }
     let (mut count, mut bytes, mut first) = (0, 0usize, None);
     for op in ops.ops.iter() {
@@ -223,21 +224,25 @@ fn attempt(this: &LangGraphPostgres, ops: &UnitOps) -> UnitOutcome {
     }
 }
 
+/// Says that what needs control records is not to be had here.
+pub(super) fn no_control(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Unsupported, operation, NO_CONTROL)
+}
+
 /// Removes a unit and everything that belongs to it, if it is still as it was seen.
 pub(super) fn purge(
     this: &LangGraphPostgres,
     unit: &UnitId,
-    exactly: Stamp,
+    exactly: &Stamp,
 ) -> Result<Purged, Stop> {
     let Stamp::Content(seen) = exactly else {
-        let message = "this store keeps no control records yet";
-        return Err(Error::new(ErrorKind::Unsupported, "purge a unit", message).into());
+        return Err(no_control("purge a unit").into());
     };
     this.server.write("purge a unit", |tx| {
         lock(tx, this, [unit])?;
         let purged = match state::contents(tx, &this.tables, unit)? {
             super::read::Contents::Absent => return Ok(Purged::Absent),
-            super::read::Contents::Digest(Some(digest)) if digest == seen => {
+            super::read::Contents::Digest(Some(digest)) if digest == *seen => {
                 Purged::Removed(digest.records)
             }
             super::read::Contents::Digest(_) => return Ok(Purged::Lost),

@@ -6,9 +6,7 @@ use bytes::Bytes;
 use postgres::Transaction;
 use postgres::types::Type;
 use restow_model::{Key, KeyPart, Record, UnitId};
-use restow_store::{
-    Current, Error, ErrorKind, Expect, Guard, Op, RecordOutcome, Stamp, Then, UnitOps, UnitOutcome,
-};
+use restow_store::{Current, Expect, Guard, Op, RecordOutcome, Stamp, Then, UnitOps, UnitOutcome};
 
 use super::super::LangGraphPostgres;
 use super::super::read::{Contents, named};
@@ -94,10 +92,8 @@ fn check(
             Contents::Digest(digest) => Err(lost(Current::Unmanaged(digest))),
             Contents::Absent => Err(lost(Current::Absent)),
         },
-        Guard::Exactly(Stamp::Generation(_)) | Guard::LiveAt(_) | Guard::After(_) => {
-            let message = "this store keeps no control records yet";
-            let error = Error::new(ErrorKind::Unsupported, OPERATION, message);
-            Err(Not::Outcome(UnitOutcome::Failed(error)))
+        Guard::Exactly(Stamp::Control(_)) | Guard::LiveAt { .. } => {
+            Err(Not::Outcome(UnitOutcome::Failed(super::no_control(OPERATION))))
         }
     }
 }
