@@ -152,7 +152,9 @@ fn fitted<'r>(name: &'r str, said: Said<'_>, shape: &Shape) -> Option<Planned<'r
     }
     let blob = tag.map(|tag| StoredBlob::new(tag, bytes));
     let (value, read_tag) = read(inline.as_ref(), blob.as_ref()).ok()?;
-    let is_said = name_of(value.as_ref()) == name_of(said.value)
+    let has_place = shape.has_null_version || *said.version != Body::Null || inline.is_some();
+    let is_said = has_place
+        && name_of(value.as_ref()) == name_of(said.value)
         && read_tag.as_deref() == said.tag
         && of_stored(inline.as_ref(), blob.as_ref(), said.tag, shape.has_null_version) == *shape
         && (!shape.has_null_version || *said.version == Body::Null);

@@ -3,6 +3,8 @@
 use restow_model::{Float, Integer};
 
 use super::super::super::super::record::raw_entry;
+use super::super::residue::Difference;
+use super::super::shape::{Inline, Row, Shape};
 use super::*;
 
 /// Stores records one behind the other, each as the tables can hold it.
@@ -423,4 +425,15 @@ fn entries_nested_as_deep_as_can_be_are_kept_beside() {
     let tables = put(std::slice::from_ref(&record));
     assert!(tables.checkpoints["1"].adjustment.is_some());
     assert_eq!(tables.get("1"), Ok(record));
+}
+
+#[test]
+fn residue_that_leaves_a_channel_no_place_is_not_followed() {
+    let mut record = checkpoint("1", vec![channel("a", Body::Null, None)]);
+    let channels =
+        vec![(0, Shape { inline: Inline::Absent, row: Row::Absent, has_null_version: false })];
+    Difference { channels, ..Difference::default() }.attach(&mut record);
+    let mut tables = Tables::default();
+    tables.put(&record, &mut Known::complete()).expect("a row");
+    assert_eq!(tables.get("1").expect("a record").body, record.body);
 }
