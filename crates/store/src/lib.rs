@@ -20,6 +20,7 @@ pub mod frame;
 pub mod journal;
 pub mod ledger;
 pub mod ledger_memory;
+pub mod managed;
 pub mod memory;
 pub mod parts;
 pub mod query;

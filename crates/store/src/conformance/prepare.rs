@@ -75,7 +75,7 @@ pub async fn a_retired_store_says_so(f: &Fixture) -> Result<()> {
         assert_eq!(failed(&outcome), Some(ErrorKind::Retired), "{outcome:?}");
     }
     for n in 0..2 {
-        let read = f.store.read(vec![unit(n)], Selection::all()).await.map(|_| ());
+        let read = f.read(&[unit(n)], Selection::all()).await.map(drop);
         let told = f.store.journal(unit(n), 0).await.map(|_| ());
         let trimmed = f.store.trim(unit(n), 9).await;
         for answer in [read, told, trimmed] {

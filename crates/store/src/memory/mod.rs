@@ -25,7 +25,7 @@ use restow_model::{Key, Record, UnitId};
 use crate::{
     Batch, Capabilities, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName,
     Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told,
-    UnitOutcome, Unsupported, WithoutControl,
+    UnitOutcome, Unsupported, managed,
 };
 use state::State;
 
@@ -156,19 +156,15 @@ impl Store for MemoryStore {
     }
 
     async fn prepare(&self, role: Role, id: &str) -> Result<StoreRecord> {
-        let without_control = match role {
-            Role::CopyTarget | Role::Source => WithoutControl::Legacy,
-            Role::Target => WithoutControl::Empty,
-        };
-        self.change(|state| match (state.store_record()?, role) {
-            (Some(record), _) => Ok(record),
-            (None, Role::CopyTarget) => Ok(StoreRecord { id: None, without_control }),
-            (None, _) => {
-                self.keeps_control("prepare a store")?;
-                let record = StoreRecord { id: Some(id.into()), without_control };
+        if role != Role::CopyTarget {
+            self.keeps_control("prepare a store")?;
+        }
+        self.change(|state| {
+            let (record, is_new) = managed::prepared(state.store_record()?, role, id);
+            if is_new {
                 state.swap(RegisterName::store(), None, record.to_bytes());
-                Ok(record)
             }
+            Ok(record)
         })
     }
 

@@ -3,16 +3,16 @@
 //! Invariant: a unit's digest is the sum over its records, kept by difference.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use restow_model::{
-    Control, Dialect, Digest, Generation, HomeState, Key, Record, Token, UnitDigest, UnitId,
-};
+use restow_model::{Control, Dialect, Digest, Key, Record, Token, UnitDigest, UnitId};
 
+use crate::managed::{self, Held, Noted};
 use crate::{
-    Current, Entry, Error, ErrorKind, Etag, Guard, Purged, RecordOutcome, RegisterName, Result,
-    Stamp, StoreRecord, Swap, Told, WithoutControl, entries_between,
+    Current, Entry, Etag, Guard, Purged, RecordOutcome, RegisterName, Result, Stamp, StoreRecord,
+    Swap, Told, entries_between,
 };
 
 /// Everything that a store keeps.
@@ -65,22 +65,13 @@ pub(super) struct Stored {
 
 impl State {
     pub(super) fn store_record(&self) -> Result<Option<StoreRecord>> {
-        let Some((_, bytes)) = self.registers.get(&RegisterName::store()) else { return Ok(None) };
-        let message = "the store's record is of an unknown format";
-        let record = StoreRecord::from_bytes(bytes);
-        record.map(Some).ok_or(Error::new(ErrorKind::Damaged, "read a store's record", message))
+        let held = self.registers.get(&RegisterName::store());
+        managed::store_record(held.map(|(_, bytes)| &bytes[..]))
     }
 
     /// Returns the store's record, unless it says that the store is retired.
-    pub(super) fn not_retired(&self, operation: &'static str) -> Result<Option<StoreRecord>> {
-        let record = self.store_record()?;
-        match &record {
-            Some(held) if held.without_control == WithoutControl::Retired => {
-                let message = "the store is retired; use the other store of its migration";
-                Err(Error::new(ErrorKind::Retired, operation, message))
-            }
-            _ => Ok(record),
-        }
+    pub(super) fn not_retired(&self, operation: &'static str) -> Result<()> {
+        managed::not_retired(self.store_record()?.as_ref(), operation)
     }
 
     pub(super) fn swap(&mut self, name: RegisterName, was: Option<&Etag>, now: Bytes) -> Swap {
@@ -110,24 +101,19 @@ impl State {
     }
 
     pub(super) fn purge(&mut self, id: &UnitId, exactly: Stamp) -> Result<Purged> {
-        let record = self.store_record()?;
-        let is = |without| record.as_ref().is_some_and(|r| r.without_control == without);
-        let takes_part = record.as_ref().is_some_and(|r| r.id.is_some());
-        let is_needed = takes_part || matches!(exactly, Stamp::Control(_));
-        if is_needed && !is(WithoutControl::Retired) {
-            let message = "a unit of a migration goes only from a retired store; complete it first";
-            return Err(Error::new(ErrorKind::Refused, "purge a unit", message));
-        }
+        managed::lets_purge(self.store_record()?.as_ref(), &exactly)?;
         let there = self.units.get(id).filter(|unit| unit.is_there());
         let Some(unit) = there else { return Ok(Purged::Absent) };
         let records = unit.records.digest.records;
-        Ok(match unit.holds(&Guard::Exactly(exactly)) {
-            Err(_) => Purged::Lost,
-            Ok(()) => {
-                self.units.remove(id);
-                Purged::Removed(records)
-            }
-        })
+        let is_seen = match exactly {
+            Stamp::Control(seen) => unit.control.as_ref() == Some(&*seen),
+            Stamp::Content(seen) => unit.control.is_none() && unit.records.digest == seen,
+        };
+        if !is_seen {
+            return Ok(Purged::Lost);
+        }
+        self.units.remove(id);
+        Ok(Purged::Removed(records))
     }
 
     pub(super) fn damage(&mut self, id: &UnitId, key: &Key, why: &str) {
@@ -149,54 +135,44 @@ impl Unit {
         self.control.is_some() || !self.records.by_key.is_empty()
     }
 
-    /// Returns what an operation made that was applied: the last one, or one of the journal.
-    pub(super) fn known(&self, op_id: Digest) -> Option<Option<Generation>> {
-        let now = self.control.as_ref().map(|control| control.generation);
-        match self.journal.iter().rev().find(|entry| entry.op_id == Some(op_id)) {
-            Some(entry) => Some(now.map(|now| Generation { seq: entry.seq, ..now })),
-            None => (self.last_op == Some(op_id)).then_some(now),
-        }
-    }
-
     /// Returns the writes behind a seq, if the journal tells all of them.
     pub(super) fn entries_since(&self, after: u64) -> Option<&[Entry]> {
         let now = self.control.as_ref()?.generation.seq;
         entries_between(&self.journal, after, now)
     }
 
-    /// Says what the unit is now, for whoever expected something else.
-    pub(super) fn current(&self) -> Current {
-        match &self.control {
-            Some(control) => Current::Managed(Box::new(control.clone())),
-            None if self.is_there() => Current::Unmanaged(Some(self.records.digest)),
-            None => Current::Absent,
-        }
-    }
-
-    /// Says whether a guard holds.
-    pub(super) fn holds(&self, guard: &Guard) -> Result<(), Current> {
-        let control = self.control.as_ref();
-        let holds = match guard {
-            Guard::Unmanaged => control.is_none(),
-            Guard::Absent => !self.is_there(),
-            Guard::Exactly(Stamp::Control(seen)) => control == Some(&**seen),
-            Guard::Exactly(Stamp::Content(d)) => {
-                control.is_none() && self.is_there() && self.records.digest == *d
-            }
-            Guard::LiveAt { term, since } => {
-                control.is_some_and(|c| c.state == HomeState::Live && c.generation.term == *term)
-                    && self.entries_since(*since).is_some()
-            }
-            Guard::Staging(token) if control.is_none() => {
-                return self.staged_as(token).map(|_| ()).ok_or(Current::Absent);
-            }
-            Guard::Staging(_) => false,
-        };
-        if holds { Ok(()) } else { Err(self.current()) }
-    }
-
     pub(super) fn staged_as(&self, token: &Token) -> Option<&Staged> {
         self.staged.as_ref().filter(|s| s.token == *token)
+    }
+}
+
+impl Held for Unit {
+    type Error = Infallible;
+
+    fn control(&self) -> Option<&Control> {
+        self.control.as_ref()
+    }
+
+    fn last_op(&self) -> Option<Digest> {
+        self.last_op
+    }
+
+    fn content(&mut self) -> Result<Current, Infallible> {
+        Ok(match self.records.by_key.is_empty() {
+            true => Current::Absent,
+            false => Current::Unmanaged(Some(self.records.digest)),
+        })
+    }
+
+    fn staged(&mut self) -> Result<Option<Token>, Infallible> {
+        Ok(self.staged.as_ref().map(|staged| staged.token.clone()))
+    }
+
+    fn noted(&mut self, op_id: Option<Digest>, after: u64) -> Result<Noted, Infallible> {
+        let is_it = |entry: &&Entry| op_id.is_some() && entry.op_id == op_id;
+        let made = self.journal.iter().rfind(is_it).map(|entry| entry.seq);
+        let behind = self.journal.iter().filter(|entry| entry.seq > after).count();
+        Ok(Noted { made, behind: behind as u64 })
     }
 }
 

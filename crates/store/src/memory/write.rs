@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use restow_model::{Control, HomeState, Record, Token};
+use restow_model::{Record, Token};
 
 use super::MemoryOptions;
 use super::state::{Records, Staged, State, Unit};
 use crate::{
-    Current, Entry, Error, ErrorKind, Expect, Guard, Journal, Op, RecordOutcome, Then, UnitOps,
-    UnitOutcome, Unsupported,
+    Current, Error, ErrorKind, Expect, Guard, Op, RecordOutcome, Then, UnitOps, UnitOutcome,
+    Unsupported, managed,
 };
 
 /// Applies operations to a unit, or says why not; only then is the state as it was.
@@ -19,7 +19,8 @@ pub(super) fn apply(
     check: impl Fn(&Record) -> Result<(), Unsupported>,
     ops: &UnitOps,
 ) -> UnitOutcome {
-    let tried = may(state, options, ops)
+    let tried = managed::sensible(ops, &options.capabilities)
+        .map_err(UnitOutcome::Failed)
         .and_then(|()| fits(options, check, ops))
         .and_then(|()| attempt(state, ops));
     match tried {
@@ -29,12 +30,13 @@ pub(super) fn apply(
 
 fn attempt(state: &mut State, ops: &UnitOps) -> Result<UnitOutcome, UnitOutcome> {
     let was = state.units.get(&ops.unit).cloned().unwrap_or_default();
-    if let Some(generation) = ops.op_id.and_then(|id| was.known(id)) {
-        return Ok(UnitOutcome::AlreadyApplied { generation });
-    }
-    was.holds(&ops.guard).map_err(UnitOutcome::Lost)?;
-
     let mut unit = Unit::clone(&was);
+    let store = state.store_record().map_err(UnitOutcome::Failed)?;
+    let Ok(admitted) = managed::admit(&mut unit, store.as_ref(), ops);
+    if let Some(outcome) = admitted {
+        return Err(outcome);
+    }
+
     let mut counter = state.counter;
     let to_copy = stage(&mut unit, ops);
     let (records, dialect) = match unit.staged.as_mut().filter(|_| to_copy) {
@@ -43,10 +45,18 @@ fn attempt(state: &mut State, ops: &UnitOps) -> Result<UnitOutcome, UnitOutcome>
     };
     let records = run(records, &ops.ops, &mut counter).map_err(UnitOutcome::Lost)?;
     *dialect = ops.dialect;
-    conclude(&mut unit, ops)?;
+    match &ops.then {
+        Then::Promote(_) => promote(&mut unit)?,
+        Then::Discard(_) => unit.staged = None,
+        Then::Tombstone => unit.records = Records::default(),
+        Then::Keep | Then::Stage(_) | Then::Bump => {}
+    }
+    let after = managed::conclude(was.control.as_ref(), ops, unit.records.digest);
+    let generation = after.generation();
+    unit.control = after.control;
+    unit.journal.extend(after.entry);
     unit.last_op = ops.op_id;
 
-    let generation = unit.control.as_ref().map(|c| c.generation);
     state.counter = counter;
     state.units.insert(ops.unit.clone(), Arc::new(unit));
     Ok(UnitOutcome::Applied { generation, records })
@@ -54,8 +64,7 @@ fn attempt(state: &mut State, ops: &UnitOps) -> Result<UnitOutcome, UnitOutcome>
 
 /// Makes the staged copy ready, where there is to be one; returns whether operations go to it.
 fn stage(unit: &mut Unit, ops: &UnitOps) -> bool {
-    // A first control record knows of no copy that was staged without it.
-    if unit.control.is_none() && ops.control.is_some() {
+    if managed::forgets_staged(unit.control.as_ref(), ops) {
         unit.staged = None;
     }
     match &ops.then {
@@ -79,7 +88,7 @@ fn open(unit: &mut Unit, ops: &UnitOps, token: Token) {
         }
         _ => Records::default(),
     };
-    let guard = ops.control.is_none().then(|| ops.guard.clone());
+    let guard = managed::guard_of_staged(ops).cloned();
     unit.staged = Some(Staged { token, guard, dialect: ops.dialect, records });
 }
 
@@ -115,81 +124,18 @@ fn expected(records: &Records, key: &restow_model::Key, expect: Expect) -> Resul
     if holds { Ok(()) } else { Err(Current::Record(key.clone(), now)) }
 }
 
-/// Brings the unit's control record, journal and staged copy to where the operations want them.
-fn conclude(unit: &mut Unit, ops: &UnitOps) -> Result<(), UnitOutcome> {
-    match &ops.then {
-        Then::Keep | Then::Stage(_) => {}
-        Then::Bump => write_at_home(unit, ops)?,
-        Then::Tombstone => {
-            unit.records = Records::default();
-            write_at_home(unit, ops)?;
-            unit.control.iter_mut().for_each(|c| c.tombstone = true);
-        }
-        Then::Promote(_) => promote(unit)?,
-        Then::Discard(_) => unit.staged = None,
-    }
-    if let Some(control) = &ops.control {
-        let op_id = ops.op_id.unwrap_or(control.op_id);
-        unit.control = Some(Control { op_id, ..(**control).clone() });
-    }
-    if let Some(control) = &mut unit.control {
-        control.digest = unit.records.digest;
-    }
-    Ok(())
-}
-
-/// Adds one to the chain of writes; only the authority may.
-fn write_at_home(unit: &mut Unit, ops: &UnitOps) -> Result<(), UnitOutcome> {
-    let lost = UnitOutcome::Lost(unit.current());
-    let home = unit.control.as_mut().filter(|control| control.state == HomeState::Live);
-    let Some(control) = home else { return Err(lost) };
-    control.generation.seq += 1;
-    control.op_id = ops.op_id.unwrap_or_default();
-    control.tombstone &= unit.records.by_key.is_empty();
-    let (seq, op_id) = (control.generation.seq, ops.op_id);
-    unit.journal.push(Entry { seq, op_id, keys: Journal::of(ops) });
-    Ok(())
-}
-
 /// Puts the staged copy in the unit's place.
 fn promote(unit: &mut Unit) -> Result<(), UnitOutcome> {
     let Some(staged) = unit.staged.take() else {
         return Err(UnitOutcome::Lost(Current::Absent));
     };
     if let Some(guard) = &staged.guard {
-        unit.holds(guard).map_err(UnitOutcome::Lost)?;
+        let Ok(missed) = managed::unmanaged(unit, guard);
+        missed.map_or(Ok(()), |current| Err(UnitOutcome::Lost(current)))?;
     }
     unit.records = staged.records;
     unit.dialect = staged.dialect;
     Ok(())
-}
-
-/// Says whether the store may do such a thing at all, and whether it means anything.
-fn may(state: &State, options: &MemoryOptions, ops: &UnitOps) -> Result<(), UnitOutcome> {
-    use {Guard as G, Then as T};
-    if ops.needs_control() && !options.capabilities.live {
-        return Err(failed(ErrorKind::Unsupported, "the store keeps no control records"));
-    }
-    let staging = matches!(ops.guard, G::Staging(_))
-        || matches!(ops.then, T::Stage(_) | T::Promote(_) | T::Discard(_));
-    if staging && !options.capabilities.staging {
-        return Err(failed(ErrorKind::Unsupported, "the store stages no units"));
-    }
-    if let Some(why) = ops.fault() {
-        return Err(failed(ErrorKind::Invalid, why));
-    }
-
-    let store = state.not_retired("apply").map_err(UnitOutcome::Failed)?;
-    let id = store.and_then(|store| store.id);
-    match &ops.control {
-        Some(control) if Some(&control.store) != id.as_ref() => {
-            Err(failed(ErrorKind::Refused, "the control record is one of another store"))
-        }
-        None if ops.guard == G::Unmanaged && id.is_some() => {
-            Err(failed(ErrorKind::Refused, "the store takes part in a migration"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Says whether one apply has room for the records, and whether each is whole and has a place.
@@ -228,8 +174,4 @@ fn whole(record: &Record) -> Result<(), UnitOutcome> {
     let error = Error::new(ErrorKind::Invalid, "apply", "a record lacks a value that it names");
     let error = error.with("record", record.key.to_string());
     Err(UnitOutcome::Failed(error.with("value", digest.to_string())))
-}
-
-fn failed(kind: ErrorKind, why: &str) -> UnitOutcome {
-    UnitOutcome::Failed(Error::new(kind, "apply", why))
 }

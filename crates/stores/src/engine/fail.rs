@@ -12,6 +12,16 @@ pub enum Fail<E> {
     Stop(Stop),
 }
 
+impl<E> Fail<E> {
+    /// Returns the error of work that has no reader who could have gone.
+    pub fn error(self, operation: &'static str, failed: impl FnOnce(E) -> Error) -> Error {
+        match self {
+            Self::Engine(error) => failed(error),
+            Self::Stop(stop) => stop.error(operation),
+        }
+    }
+}
+
 impl<E> From<Stop> for Fail<E> {
     fn from(stop: Stop) -> Self {
         Self::Stop(stop)

@@ -13,8 +13,10 @@
 pub mod alone;
 mod connect;
 mod conninfo;
+pub mod control;
 pub mod copy_in;
 pub mod error;
+pub mod journal;
 mod passfile;
 pub mod pieces;
 pub mod registers;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use postgres::Transaction;
 use postgres::types::Type;
-use restow_store::{Etag, RegisterName, Result, Swap};
+use restow_store::{Etag, RegisterName, Result, Role, StoreRecord, Swap, managed};
 
 use super::{Fail, Server};
 
@@ -37,24 +37,71 @@ pub async fn swap(
 ) -> Result<Swap> {
     const OPERATION: &str = "change a register";
     let work = move |tx: &mut Transaction<'_>| -> Result<Swap, Fail> {
-        // Two that make a register at once have no row to meet at.
-        let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
-        tx.query_typed(lock, &[(&format!("{table} {}", name.0), Type::TEXT)])?;
-        let held = read(tx, &table, &name.0)?;
-        if held.as_ref().map(|(etag, _)| etag) != was.as_ref() {
-            return Ok(Swap::Lost(held));
-        }
-        let version = held.and_then(|(etag, _)| number(&etag)).unwrap_or(0) + 1;
-        let sql = format!(
-            "INSERT INTO {table} (name, version, bytes) VALUES ($1, $2, $3) ON CONFLICT (name) \
-             DO UPDATE SET version = excluded.version, bytes = excluded.bytes"
-        );
-        let (name, now) = (&*name.0, &now[..]);
-        let row = [(&name as _, Type::TEXT), (&version as _, Type::INT8), (&now as _, Type::BYTEA)];
-        tx.execute_typed(&sql, &row)?;
-        Ok(Swap::Swapped(etag(version)))
+        Ok(change(tx, &table, &name, was.as_ref(), &now)?)
     };
     server.run(OPERATION, move |server| server.write(OPERATION, work)).await
+}
+
+fn change(
+    tx: &mut Transaction<'_>,
+    table: &str,
+    name: &RegisterName,
+    was: Option<&Etag>,
+    now: &[u8],
+) -> Result<Swap, postgres::Error> {
+    // Two that make a register at once have no row to meet at.
+    lock(tx, "pg_advisory_xact_lock", table, name)?;
+    let held = read(tx, table, &name.0)?;
+    if held.as_ref().map(|(etag, _)| etag) != was {
+        return Ok(Swap::Lost(held));
+    }
+    let version = held.and_then(|(etag, _)| number(&etag)).unwrap_or(0) + 1;
+    let sql = format!(
+        "INSERT INTO {table} (name, version, bytes) VALUES ($1, $2, $3) ON CONFLICT (name) \
+         DO UPDATE SET version = excluded.version, bytes = excluded.bytes"
+    );
+    let name = &*name.0;
+    let row = [(&name as _, Type::TEXT), (&version as _, Type::INT8), (&now as _, Type::BYTEA)];
+    tx.execute_typed(&sql, &row)?;
+    Ok(Swap::Swapped(etag(version)))
+}
+
+/// Reads what the store says of itself; the table has to be there.
+pub fn store(tx: &mut Transaction<'_>, table: &str) -> Result<Option<StoreRecord>, Fail> {
+    let held = read(tx, table, &RegisterName::store().0)?;
+    Ok(managed::store_record(held.as_ref().map(|(_, bytes)| &bytes[..]))?)
+}
+
+/// Keeps what the store says of itself as it is until the transaction ends; it has to be read
+/// behind this.
+pub fn hold_store(tx: &mut Transaction<'_>, table: &str) -> Result<(), postgres::Error> {
+    lock(tx, "pg_advisory_xact_lock_shared", table, &RegisterName::store())
+}
+
+/// Makes the store say of itself what a role needs; several may come at once.
+pub fn prepare(
+    tx: &mut Transaction<'_>,
+    table: &str,
+    role: Role,
+    id: &str,
+) -> Result<StoreRecord, Fail> {
+    let (record, is_new) = managed::prepared(store(tx, table)?, role, id);
+    if is_new
+        && let Swap::Lost(_) = change(tx, table, &RegisterName::store(), None, &record.to_bytes())?
+    {
+        return Ok(store(tx, table)?.unwrap_or(record));
+    }
+    Ok(record)
+}
+
+fn lock(
+    tx: &mut Transaction<'_>,
+    how: &str,
+    table: &str,
+    name: &RegisterName,
+) -> Result<(), postgres::Error> {
+    let sql = format!("SELECT {how}(hashtextextended($1, 0))");
+    tx.query_typed(&sql, &[(&format!("{table} {}", name.0), Type::TEXT)]).map(drop)
 }
 
 fn etag(version: i64) -> Etag {

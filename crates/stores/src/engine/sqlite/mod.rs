@@ -3,7 +3,9 @@
 //! Sources are opened by [`source`], which never writes and leaves nothing behind; files that
 //! restow writes are opened here.
 
+pub mod control;
 pub mod files;
+pub mod journal;
 pub mod registers;
 pub mod source;
 
@@ -14,6 +16,15 @@ use std::time::Duration;
 use restow_store::feed::blocking;
 use restow_store::{Error, ErrorKind, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+/// Why work on a file stopped.
+pub type Fail = super::fail::Fail<rusqlite::Error>;
+
+impl From<rusqlite::Error> for Fail {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Engine(error)
+    }
+}
 
 /// How long a statement waits for another process's lock before it gives up.
 pub const BUSY_WAIT: Duration = Duration::from_secs(10);

@@ -1,10 +1,10 @@
 //! Registers in a table of their own, `restow_register`, made when the first one is written.
 
 use bytes::Bytes;
-use restow_store::{Etag, RegisterName, Result, Swap};
+use restow_store::{Etag, RegisterName, Result, Role, StoreRecord, Swap, managed};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::Database;
+use super::{Database, Fail};
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS restow_register (
     name TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL, bytes BLOB NOT NULL
@@ -35,20 +35,48 @@ pub async fn swap(
     let work = move |connection: &mut Connection| {
         let mut change = || {
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            tx.execute(TABLE, [])?;
-            let held = read(&tx, &name.0)?;
-            if held.as_ref().map(|(etag, _)| etag) != was.as_ref() {
-                return Ok(Swap::Lost(held));
+            let swap = change(&tx, &name, was.as_ref(), &now)?;
+            match swap {
+                Swap::Swapped(_) => tx.commit().map(|()| swap),
+                Swap::Lost(_) => Ok(swap),
             }
-            let version = held.and_then(|(etag, _)| number(&etag)).unwrap_or(0) + 1;
-            let sql = "INSERT OR REPLACE INTO restow_register VALUES (?1, ?2, ?3)";
-            tx.execute(sql, params![&*name.0, version, &now[..]])?;
-            tx.commit()?;
-            Ok(Swap::Swapped(etag(version)))
         };
         change().map_err(|e| this.failed("change a register", e))
     };
     database.run("change a register", work).await
+}
+
+/// Changes a register; the caller holds the write lock.
+fn change(
+    connection: &Connection,
+    name: &RegisterName,
+    was: Option<&Etag>,
+    now: &[u8],
+) -> rusqlite::Result<Swap> {
+    connection.execute(TABLE, [])?;
+    let held = read(connection, &name.0)?;
+    if held.as_ref().map(|(etag, _)| etag) != was {
+        return Ok(Swap::Lost(held));
+    }
+    let version = held.and_then(|(etag, _)| number(&etag)).unwrap_or(0) + 1;
+    let sql = "INSERT OR REPLACE INTO restow_register VALUES (?1, ?2, ?3)";
+    connection.execute(sql, params![&*name.0, version, now])?;
+    Ok(Swap::Swapped(etag(version)))
+}
+
+/// Reads what the store says of itself.
+pub fn store(connection: &Connection) -> Result<Option<StoreRecord>, Fail> {
+    let held = read(connection, &RegisterName::store().0)?;
+    Ok(managed::store_record(held.as_ref().map(|(_, bytes)| &bytes[..]))?)
+}
+
+/// Makes the store say of itself what a role needs; the caller holds the write lock.
+pub fn prepare(connection: &Connection, role: Role, id: &str) -> Result<StoreRecord, Fail> {
+    let (record, is_new) = managed::prepared(store(connection)?, role, id);
+    if is_new {
+        change(connection, &RegisterName::store(), None, &record.to_bytes())?;
+    }
+    Ok(record)
 }
 
 fn etag(version: i64) -> Etag {

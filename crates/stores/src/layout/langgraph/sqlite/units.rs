@@ -184,14 +184,7 @@ pub(super) fn each_row(
     }
     Ok(())
 }
-/// Why reading stopped.
-pub(super) type Fail = crate::engine::fail::Fail<rusqlite::Error>;
-
-impl From<rusqlite::Error> for Fail {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Engine(error)
-    }
-}
+pub(super) use crate::engine::sqlite::Fail;
 
 /// Sends a unit's frames; `mark` is called with the last key whenever a good share was sent.
 pub(super) fn send_unit(
