@@ -234,7 +234,7 @@ fn assess_tells_the_rows_of_each_table() {
     let address = served.database.address("langgraph");
     served.cli.run(&["copy", "agent.db", &address]).expect(0);
     let told = served.cli.transcript(&["assess", &address]);
-    let lines: Vec<&str> = told.lines().skip(1).take(5).collect();
+    let mut lines = told.lines().skip(1);
     let starts = [
         "LangGraph (Python), PostgreSQL, 3 threads, 18 checkpoints, 18 pending writes",
         "checkpoints 18 rows, ",
@@ -242,7 +242,7 @@ fn assess_tells_the_rows_of_each_table() {
         "writes      18 rows, ",
         "beside      ",
     ];
-    for (line, start) in lines.iter().zip(starts) {
-        assert!(line.starts_with(start), "{told}");
+    for start in starts {
+        assert!(lines.next().is_some_and(|line| line.starts_with(start)), "{start}: {told}");
     }
 }

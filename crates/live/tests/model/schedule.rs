@@ -54,8 +54,11 @@ impl fmt::Display for Move {
 
 /// The schedule of a way through the states, each with the turn that is taken there.
 pub(crate) fn schedule(machine: &Machine, states: &[(State, Option<Turn>)]) -> Vec<Move> {
-    let pairs = states.iter().zip(states.iter().skip(1));
-    pairs.filter_map(|((was, turn), (now, _))| Some(one(machine, was, (*turn)?, now))).collect()
+    let step = |pair: &[(State, Option<Turn>)]| match pair {
+        [(was, Some(turn)), (now, _)] => Some(one(machine, was, *turn, now)),
+        _ => None,
+    };
+    states.windows(2).filter_map(step).collect()
 }
 
 fn one(machine: &Machine, was: &State, turn: Turn, now: &State) -> Move {
