@@ -10,6 +10,7 @@
 //! record while it reads something else, and would wait for itself.
 
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use futures::stream;
@@ -167,9 +168,17 @@ where
     F: FnOnce(&FrameSender) -> Result<(), Stop> + Send + 'static,
 {
     let (sender, frames) = channel(purpose);
-    tokio::task::spawn_blocking(move || match producer(&sender) {
-        Ok(()) | Err(Stop::Closed) => sender.finish(None),
-        Err(Stop::Error(error)) => sender.finish(Some(error)),
+    tokio::task::spawn_blocking(move || {
+        // A stream that only ended would look whole.
+        let produced = catch_unwind(AssertUnwindSafe(|| producer(&sender)));
+        sender.finish(match produced {
+            Ok(Ok(()) | Err(Stop::Closed)) => None,
+            Ok(Err(Stop::Error(error))) => Some(error),
+            Err(_) => {
+                let message = "reading stopped unexpectedly; this is a defect of restow, report it";
+                Some(Error::new(ErrorKind::Failed, "read from a store", message))
+            }
+        });
     });
     frames
 }
@@ -217,5 +226,26 @@ where
             let message = "the work stopped unexpectedly; this is a defect of restow";
             Err(Error::new(ErrorKind::Failed, operation, message).because(stopped))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+
+    use super::*;
+    use crate::Cursor;
+
+    #[tokio::test]
+    async fn a_producer_that_panics_ends_its_stream_with_an_error() {
+        let mut frames = produce(Purpose::Scan, |sender| {
+            sender.send(Frame::Mark(Cursor(Vec::new().into())))?;
+            panic!("made so by a test");
+        });
+        assert!(matches!(frames.next().await, Some(Ok(Frame::Mark(_)))));
+        let ended = frames.next().await.map(|frame| frame.map_err(|e| e.to_string()));
+        let told = matches!(&ended, Some(Err(why)) if why.contains("a defect of restow"));
+        assert!(told, "{ended:?}");
+        assert!(frames.next().await.is_none());
     }
 }
