@@ -4,6 +4,7 @@
 //! Invariant: progress is saved after the data, never before; what is to be staged is saved before
 //! it is, so that nothing is staged that nobody would take away.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
@@ -97,6 +98,22 @@ pub struct Step {
     pub staging: Vec<(UnitId, Token)>,
 }
 
+impl Step {
+    /// Adds what came later, as if each were told by itself.
+    pub fn merge(&mut self, later: Self) {
+        let settled: HashSet<&UnitId> = later.watermarks.iter().map(|(unit, _)| unit).collect();
+        self.failures.retain(|f| f.unit.as_ref().is_none_or(|unit| !settled.contains(unit)));
+        self.gone.retain(|unit| !settled.contains(unit));
+        self.staging.retain(|(unit, _)| !later.unstaged.contains(unit));
+        self.segment = later.segment.or(self.segment.take());
+        self.watermarks.extend(later.watermarks);
+        self.failures.extend(later.failures);
+        self.gone.extend(later.gone);
+        self.unstaged.extend(later.unstaged);
+        self.staging.extend(later.staging);
+    }
+}
+
 /// A migration as `status` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -141,6 +158,14 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// Saves a step.
     async fn save(&self, pass: PassId, step: Step) -> Result<()>;
 
+    /// Lists units that have a watermark, by name.
+    async fn marked(
+        &self,
+        migration: MigrationId,
+        after: Option<&UnitId>,
+        limit: usize,
+    ) -> Result<Vec<(UnitId, Watermark)>>;
+
     /// Returns the watermarks of units, in the order given.
     async fn watermarks(
         &self,
@@ -164,4 +189,69 @@ pub trait Ledger: Debug + Send + Sync + 'static {
 
     /// Returns every migration of the ledger.
     async fn summaries(&self) -> Result<Vec<Summary>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger_memory::MemoryLedger;
+
+    fn unit(name: &str) -> UnitId {
+        UnitId::new(name)
+    }
+
+    fn failure(name: &str) -> Failure {
+        Failure { unit: Some(unit(name)), what: "failed".into(), why: "made so".into() }
+    }
+
+    fn copied(name: &str) -> (UnitId, Watermark) {
+        let digest = UnitDigest { records: 1, ..UnitDigest::default() };
+        (unit(name), Watermark { source: digest, target: digest })
+    }
+
+    /// Two steps of which the second changes its mind about every unit of the first.
+    fn steps() -> [Step; 2] {
+        let first = Step {
+            watermarks: vec![copied("a"), copied("b"), copied("c")],
+            failures: vec![failure("d"), failure("e")],
+            gone: vec![unit("f")],
+            unstaged: vec![unit("g")],
+            staging: vec![(unit("h"), Token::new("h")), (unit("i"), Token::new("i"))],
+            segment: None,
+        };
+        let later = Step {
+            watermarks: vec![copied("d"), copied("f")],
+            failures: vec![failure("b")],
+            gone: vec![unit("c")],
+            unstaged: vec![unit("h")],
+            staging: vec![(unit("g"), Token::new("later")), (unit("i"), Token::new("later"))],
+            segment: None,
+        };
+        [first, later]
+    }
+
+    #[tokio::test]
+    async fn merged_steps_say_what_they_say_one_by_one() -> Result<()> {
+        let mut told = Vec::new();
+        for is_merged in [false, true] {
+            let ledger = MemoryLedger::new();
+            let migration = ledger.open("source", "target", 0).await?;
+            let pass = ledger.begin_pass(migration, &[]).await?;
+            let [mut first, later] = steps();
+            if is_merged {
+                first.merge(later);
+                ledger.save(pass, first).await?;
+            } else {
+                ledger.save(pass, first).await?;
+                ledger.save(pass, later).await?;
+            }
+            let names: Vec<UnitId> = ('a'..='i').map(|c| UnitId::new(c.to_string())).collect();
+            let watermarks = ledger.watermarks(migration, &names).await?;
+            let mut failures = ledger.summaries().await?.remove(0).failures;
+            failures.sort_by(|a, b| a.unit.cmp(&b.unit));
+            told.push((watermarks, failures, ledger.stagings(migration).await?));
+        }
+        assert_eq!(told[0], told[1]);
+        Ok(())
+    }
 }

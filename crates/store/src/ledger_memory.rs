@@ -254,6 +254,18 @@ impl Ledger for MemoryLedger {
         Ok(units.iter().map(|u| rows.get(u).map(|(_, w)| *w)).collect())
     }
 
+    async fn marked(
+        &self,
+        migration: MigrationId,
+        after: Option<&UnitId>,
+        limit: usize,
+    ) -> Result<Vec<(UnitId, Watermark)>> {
+        let mut tables = self.lock();
+        let rows = tables.migration(migration.0)?.watermarks.iter();
+        let behind = rows.filter(|(u, _)| after.is_none_or(|a| *u > a));
+        Ok(behind.take(limit).map(|(u, (_, w))| (u.clone(), *w)).collect())
+    }
+
     async fn unseen(
         &self,
         pass: PassId,

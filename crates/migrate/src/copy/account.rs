@@ -28,8 +28,7 @@ impl Account {
 
     /// Takes over what another account says.
     pub(super) fn merge(&mut self, other: Self) {
-        self.step.watermarks.extend(other.step.watermarks);
-        self.step.failures.extend(other.step.failures);
+        self.step.merge(other.step);
         self.again.extend(other.again);
     }
 
@@ -131,7 +130,7 @@ impl Account {
         written: Written,
         became: Became,
     ) {
-        self.shared.became(became, written);
+        self.shared.became(&unit, became, written);
         self.step.watermarks.push((unit, Watermark { source: sum, target: sum }));
     }
 }

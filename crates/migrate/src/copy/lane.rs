@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use restow_model::{Control, Dialect, HomeState, Record, UnitDigest, UnitId};
 use restow_store::failpoint::{self, Point};
-use restow_store::ledger::{Partial, SegmentProgress};
+use restow_store::ledger::{Partial, SegmentProgress, Step};
 use restow_store::{Cursor, Error, ErrorKind, Frame, Frames, Guard, Result, Selection};
 
 use super::account::Account;
@@ -70,8 +70,21 @@ impl Lane {
     pub(super) async fn follow(&mut self, frames: Frames) -> Result<bool> {
         let followed = self.frames(frames).await;
         // Whoever resumes the share is not to meet what is still on its way.
-        self.pipeline.wait().await;
+        for account in self.pipeline.rest().await {
+            self.account.merge(account);
+        }
+        if followed.is_err() {
+            self.keep_settled().await;
+        }
         followed
+    }
+
+    /// Tells the ledger what is settled behind the place to resume at; it is met again there.
+    async fn keep_settled(&mut self) {
+        let step = Step { segment: None, ..std::mem::take(&mut self.account.step) };
+        self.shared.meets_again(step.watermarks.iter().map(|(unit, _)| unit.clone()));
+        // The error that ended the attempt is the one to tell.
+        let _ = self.shared.ledger.save(self.shared.pass, step).await;
     }
 
     async fn frames(&mut self, mut frames: Frames) -> Result<bool> {

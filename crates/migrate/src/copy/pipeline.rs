@@ -69,11 +69,15 @@ impl Pipeline {
         }
     }
 
-    /// Waits until nothing is on its way; what comes of it is found again by the next attempt.
-    pub(super) async fn wait(&mut self) {
-        while let Some(UnderWay { work, .. }) = self.under_way.pop_front() {
+    /// Waits until nothing is on its way; returns what came of it.
+    pub(super) async fn rest(&mut self) -> Vec<Account> {
+        let mut rest = Vec::new();
+        while !self.under_way.is_empty() {
             // The error that ended the attempt is the one to tell.
-            let _ = work.await;
+            if let Ok(Some(ended)) = self.end().await {
+                rest.push(ended.account);
+            }
         }
+        rest
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) halt: Stop,
     tally: Mutex<Tally>,
     doomed: Mutex<HashSet<UnitId>>,
+    /// Units that were counted and are met again, since the work on their share was begun again.
+    counted: Mutex<HashSet<UnitId>>,
     blind: AtomicBool,
     room: Arc<Semaphore>,
 }
@@ -99,6 +101,7 @@ impl Shared {
             halt: Stop::new(),
             tally: Mutex::default(),
             doomed: Mutex::new(hidden.units),
+            counted: Mutex::default(),
             blind: AtomicBool::new(hidden.nameless),
             room: Arc::new(Semaphore::new(UNDER_WAY_BYTES_MAX)),
         }
@@ -108,7 +111,15 @@ impl Shared {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn became(&self, became: Became, written: Written) {
+    pub(super) fn meets_again(&self, units: impl Iterator<Item = UnitId>) {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).extend(units);
+    }
+
+    pub(super) fn became(&self, unit: &UnitId, became: Became, written: Written) {
+        let was_counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+        if was_counted && matches!(became, Became::Unchanged | Became::Adopted) {
+            return;
+        }
         self.progress.unit();
         let mut tally = self.tally();
         let units = &mut tally.units;

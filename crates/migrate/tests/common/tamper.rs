@@ -1,7 +1,7 @@
 //! A store that tells another story than the one it keeps, or is out of reach now and then.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -68,6 +68,8 @@ pub(crate) struct Tampered {
     pub(crate) frames: Arc<AtomicU64>,
     /// Records that were put, in all applies.
     pub(crate) puts: Arc<AtomicU64>,
+    /// The unit whose next apply fails, and how.
+    pub(crate) fails_once: Mutex<Option<(UnitId, ErrorKind)>>,
 }
 
 impl Tampered {
@@ -80,6 +82,7 @@ impl Tampered {
             breaks_every: 0,
             frames: Arc::default(),
             puts: Arc::default(),
+            fails_once: Mutex::default(),
         }
     }
 
@@ -225,6 +228,11 @@ impl Store for Tampered {
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {
         let puts: usize = batch.units.iter().map(|u| u.ops.len()).sum();
         self.puts.fetch_add(puts as u64, Ordering::Relaxed);
+        let named = |unit: &UnitId| batch.units.iter().any(|ops| ops.unit == *unit);
+        let fails = self.fails_once.lock().unwrap().take_if(|(unit, _)| named(unit));
+        if let Some((_, kind)) = fails {
+            return Err(Error::new(kind, "apply", "made so by a test"));
+        }
         self.inner.apply(batch).await
     }
 

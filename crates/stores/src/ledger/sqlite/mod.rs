@@ -172,6 +172,17 @@ impl Ledger for SqliteLedger {
         self.read("read watermarks", move |c| read::watermarks(c, migration, &units)).await
     }
 
+    async fn marked(
+        &self,
+        migration: MigrationId,
+        after: Option<&UnitId>,
+        limit: usize,
+    ) -> Result<Vec<(UnitId, Watermark)>> {
+        let after = after.cloned();
+        let list = move |c: &Connection| read::marked(c, migration, after.as_ref(), limit);
+        self.read("list units with a watermark", list).await
+    }
+
     async fn unseen(
         &self,
         pass: PassId,

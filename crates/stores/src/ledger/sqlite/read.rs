@@ -94,6 +94,25 @@ pub(super) fn watermarks(
     units.iter().map(&mut find).collect()
 }
 
+pub(super) fn marked(
+    c: &Connection,
+    migration: MigrationId,
+    after: Option<&UnitId>,
+    limit: usize,
+) -> Result<Vec<(UnitId, Watermark)>> {
+    let sql = "SELECT unit, source, target FROM watermark
+        WHERE migration = ?1 AND (?2 IS NULL OR unit > ?2) ORDER BY unit LIMIT ?3";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = c.prepare_cached(sql)?;
+    let rows = statement.query_map(params![migration.0, after.map(UnitId::as_str), limit], row)?;
+    rows.collect()
+}
+
+/// Reads a unit's name and its watermark.
+fn row(row: &Row<'_>) -> Result<(UnitId, Watermark)> {
+    Ok((UnitId::new(row.get::<_, String>(0)?), watermark(row, 1)?))
+}
+
 pub(super) fn unseen(
     c: &Connection,
     pass: PassId,
@@ -107,7 +126,6 @@ pub(super) fn unseen(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let after = after.map(UnitId::as_str);
     let mut statement = c.prepare_cached(sql)?;
-    let row = |row: &Row<'_>| Ok((UnitId::new(row.get::<_, String>(0)?), watermark(row, 1)?));
     statement.query_map(params![pass.0, after, limit], row)?.collect()
 }
 

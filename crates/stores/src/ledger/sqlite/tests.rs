@@ -88,6 +88,8 @@ async fn a_unit_is_unseen_until_a_step_of_this_pass_or_a_later_one_names_it() {
         ledger.save(filtered, Step { watermarks, ..Step::default() }).await.unwrap();
         let failures = vec![failure(Some("u3"), "refused")];
         ledger.save(second, Step { failures, ..Step::default() }).await.unwrap();
+        let marked = ledger.marked(id, Some(&UnitId::new("u1")), 2).await.unwrap();
+        assert_eq!(marked, [(UnitId::new("u2"), mark(5)), (UnitId::new("u3"), mark(1))]);
         let unseen = ledger.unseen(second, None, 9).await.unwrap();
         assert_eq!(unseen, [(UnitId::new("u1"), mark(1)), (UnitId::new("u4"), mark(1))]);
         let behind = ledger.unseen(second, Some(&UnitId::new("u1")), 1).await.unwrap();
