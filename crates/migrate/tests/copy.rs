@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use common::tamper::Tampered;
 use common::*;
-use restow_migrate::{CopyOptions, Extra, OnUnsupported, Outcome, Stop, UnitFilter, What};
+use restow_migrate::{CopyOptions, Extra, OnUnsupported, Outcome, Stop, UnitFilter, Units, What};
 use restow_model::{Dialect, Key};
 use restow_store::memory::{MemoryOptions, MemoryStore};
-use restow_store::{Capabilities, Op};
+use restow_store::{Capabilities, ErrorKind, Op};
 
 #[tokio::test]
 async fn a_first_copy_makes_both_sides_equal_and_a_second_changes_nothing() {
@@ -220,11 +220,20 @@ async fn a_dry_run_tells_and_writes_nothing() {
     put(&*world.source, "u02", &[(1, "a")]).await;
     put(&*world.target, "u02", &[(1, "b")]).await;
     put(&*world.source, "u09", &[(1, "a")]).await;
-    let report = world.copy_with(dry).await.unwrap();
+    let report = world.copy_with(dry.clone()).await.unwrap();
     assert_eq!(report.outcome(), Outcome::Incomplete);
     let p = report.planned.unwrap();
     let counts = (p.new, p.unchanged, p.source_moved, p.target_moved, p.both_moved);
     assert_eq!(counts, (1, 1, 1, 1, 1));
+    change(&*world.source, "u00", vec![Op::Clear]).await;
+    change(&*world.source, "u01", vec![Op::Clear]).await;
+    change(&*world.source, "u03", vec![Op::Clear]).await;
+    change(&*world.target, "u03", vec![Op::Clear]).await;
+    let p = world.copy_with(dry.clone()).await.unwrap().planned.unwrap();
+    assert_eq!((p.gone, p.gone_refused, &*p.removals), (1, 1, &[unit("u00")][..]));
+    let units = UnitFilter::List(["u00", "u02"].map(unit).into());
+    let p = world.copy_with(CopyOptions { units, ..dry }).await.unwrap().planned.unwrap();
+    assert_eq!((p.gone, p.gone_refused, p.both_moved), (1, 0, 1));
 }
 
 #[tokio::test]
@@ -299,4 +308,29 @@ async fn batches_and_shares_are_cut_by_their_weight() {
     assert!(report.is_clean(), "{report:?}");
     assert_eq!((report.units.updated, report.units.unchanged), (1, 9));
     world.assert_equal().await;
+}
+
+#[tokio::test]
+async fn what_ended_well_behind_a_batch_that_failed_is_known_and_counted_once() {
+    for kind in [ErrorKind::Unavailable, ErrorKind::Failed] {
+        let one_by_one = Capabilities { batch_bytes: 1, staging: false, ..Capabilities::default() };
+        let options = MemoryOptions { capabilities: one_by_one, ..MemoryOptions::plain() };
+        let target = Tampered::new(MemoryStore::new(options), None);
+        *target.fails_once.lock().unwrap() = Some((unit("u00"), kind));
+        // It has one share, of which each unit is a batch.
+        let world = World::new(Tampered::new(MemoryStore::default(), None), target);
+        fill(&*world.source, 2, 3).await;
+        let options = CopyOptions { jobs: 1, ..world.options.clone() };
+        let first = world.copy_with(options.clone()).await;
+        if kind == ErrorKind::Unavailable {
+            let units = Units { copied: 2, ..Units::default() };
+            assert_eq!(first.unwrap().units, units);
+        } else {
+            first.unwrap_err();
+            assert_eq!(world.ledger.summaries().await.unwrap()[0].units, 1);
+            let units = Units { copied: 1, unchanged: 1, ..Units::default() };
+            assert_eq!(world.copy_with(options).await.unwrap().units, units);
+        }
+        world.assert_equal().await;
+    }
 }

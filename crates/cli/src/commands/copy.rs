@@ -184,10 +184,15 @@ fn print(report: &CopyReport, time: Duration, out: &Out) {
             "units": p.units, "records": p.records, "bytes": p.bytes, "new": p.new,
             "unchanged": p.unchanged, "equal": p.adopted, "source_moved": p.source_moved,
             "target_moved": p.target_moved, "both_moved": p.both_moved,
-            "unrelated": p.unrelated, "unfit": p.unfit,
+            "unrelated": p.unrelated, "unfit": p.unfit, "gone": p.gone,
+            "gone_refused": p.gone_refused,
         })),
         "sweep": report.swept.as_ref().map(super::verify::object),
+        "warnings": report.warnings,
     }));
+    if !out.is_json() {
+        report.warnings.iter().for_each(|warning| out.note(format!("restow: warning: {warning}")));
+    }
     if let Some(planned) = &report.planned {
         plan_lines(planned, out);
     } else {
@@ -241,9 +246,11 @@ fn plan_lines(planned: &restow::Planned, out: &Out) {
         (planned.source_moved, "would be brought up to date"),
         (planned.adopted, "equal already"),
         (planned.unchanged, "unchanged"),
+        (planned.gone, "would be removed: gone from the source"),
         (planned.target_moved, "would be refused: the target moved on"),
         (planned.both_moved, "would be refused: both sides moved on"),
         (planned.unrelated, "would be refused: the target holds others of their names"),
+        (planned.gone_refused, "would be refused: gone from the source, but not as it was copied"),
         (planned.unfit, "would fail: damaged, or more than the target can hold"),
     ];
     for (n, words) in lines.iter().filter(|(n, _)| *n > 0) {
@@ -254,6 +261,9 @@ fn plan_lines(planned: &restow::Planned, out: &Out) {
     }
     for (unit, relation) in &planned.refusals {
         out.line(format!("  unit {unit}: {}", relation.refusal().unwrap_or("refused")));
+    }
+    for unit in &planned.removals {
+        out.line(format!("  unit {unit}: would be removed"));
     }
 }
 

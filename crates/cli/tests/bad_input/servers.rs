@@ -375,5 +375,10 @@ fn statistics_that_are_not_gathered() {
         let told = served.world.run(&["copy", APP, &at("postgres:secret")]).expect(0).err;
         assert!(told.contains("statistics were not brought up to date"), "{layout}: {told}");
         assert!(told.contains("lock_timeout"), "{layout}: {told}");
+        let told = served.world.run(&["copy", APP, &at("postgres:secret"), "--json"]).expect(0);
+        assert_eq!(told.err, "", "{layout}");
+        let object: serde_json::Value = serde_json::from_str(told.out.trim()).unwrap();
+        let warning = object["warnings"][0].as_str().unwrap_or_default();
+        assert!(warning.contains("statistics were not brought up to date"), "{layout}: {object}");
     }
 }

@@ -79,12 +79,14 @@ fn copy_verify_and_status() {
     event "copy"
     failures []
     outcome "clean"
-    planned {"both_moved":0,"bytes":11477,"equal":0,"new":2,"records":12,"source_moved":0, \
-        "target_moved":0,"unchanged":0,"unfit":0,"units":2,"unrelated":0}
+    planned {"both_moved":0,"bytes":11477,"equal":0,"gone":0,"gone_refused":0,"new":2, \
+        "records":12,"source_moved":0,"target_moved":0,"unchanged":0,"unfit":0,"units":2, \
+        "unrelated":0}
     records 0
     seconds "[measured]"
     sweep null
     units {"adopted":0,"copied":0,"extra_removed":0,"removed":0,"unchanged":0,"updated":0}
+    warnings []
     --- exit 0
     "#);
     assert_snapshot!(said(&world, &["copy", APP, "agent.restow"]), @r#"
@@ -100,6 +102,7 @@ fn copy_verify_and_status() {
     sweep {"clean":true,"counts":{},"extra_units":0,"findings":[],"interrupted":false, \
         "source_records":12,"target_records":12}
     units {"adopted":0,"copied":2,"extra_removed":0,"removed":0,"unchanged":0,"updated":0}
+    warnings []
     --- exit 0
     "#);
     assert_snapshot!(said(&world, &["verify", APP, "agent.restow"]), @r#"

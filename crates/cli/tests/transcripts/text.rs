@@ -194,6 +194,8 @@ fn a_source_that_went_on_and_lost_a_thread() {
     dry run  2 units, 24 records, 34.7 kB; nothing was written
               1 would be brought up to date
               1 unchanged
+              1 would be removed: gone from the source
+      unit mail-carla: would be removed
     --- exit 0
     ");
     assert_snapshot!(world.transcript(&["copy", APP, "agent.restow"]), @r"

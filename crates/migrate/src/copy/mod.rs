@@ -148,10 +148,10 @@ async fn attempt_copy(
         true => gone::remove(&shared).await?,
         false => false,
     };
-    let mut swept = None;
+    let (mut swept, mut warnings) = (None, Vec::new());
     if removed {
         stage::discard_rest(&shared).await?;
-        optimize(&*shared.target).await;
+        warnings.extend(optimize(&*shared.target).await);
         failpoint::pass(Point::Sweep)?;
         let report = gone::sweep(&shared).await?;
         failpoint::pass(Point::Swept)?;
@@ -161,15 +161,14 @@ async fn attempt_copy(
         swept = Some(report);
     }
     progress.enter(Phase::Done, 0);
-    report::of(&shared, swept).await
+    let report = report::of(&shared, swept).await?;
+    Ok(CopyReport { warnings, ..report })
 }
 
 /// Lets the target put itself in order; what it holds is whole without that.
-async fn optimize(target: &dyn Store) {
-    if let Err(error) = target.optimize().await {
-        let why = account::with_causes(&error);
-        tracing::warn!("the target's statistics were not brought up to date: {why}");
-    }
+async fn optimize(target: &dyn Store) -> Option<String> {
+    let why = account::with_causes(&target.optimize().await.err()?);
+    Some(format!("the target's statistics were not brought up to date: {why}"))
 }
 
 /// A pass that was begun or is continued.

@@ -1,10 +1,10 @@
 //! The dry run: everything is read, on both sides, and nothing is written anywhere.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::StreamExt;
 use restow_model::{Dialect, UnitDigest, UnitId};
-use restow_store::ledger::{Failure, MigrationId};
+use restow_store::ledger::{Failure, MigrationId, Summary, Watermark};
 use restow_store::{
     Content, Enumeration, Error, ErrorKind, Frame, Frames, Result, Selection, Unsupported,
 };
@@ -12,7 +12,7 @@ use restow_store::{
 use super::shared::{Parties, now_ms};
 use super::{CopyOptions, CopyReport};
 use crate::limits::{BATCH_UNITS_MAX, NAMED_MAX};
-use crate::look::{Seen, bytes_of, look};
+use crate::look::{Seen, bytes_of, held, look};
 use crate::{Phase, Relation, UnitFilter};
 
 /// What a run would do.
@@ -38,6 +38,11 @@ pub struct Planned {
     pub both_moved: u64,
     /// Units that would be refused: the target holds others of their names.
     pub unrelated: u64,
+    /// Units that would be removed from the target: they are gone from the source.
+    pub gone: u64,
+    /// Units that would be refused: gone from the source, but moved on at the target, or perhaps
+    /// only hidden by damage.
+    pub gone_refused: u64,
     /// Units that would fail: damaged, unsupported, or in a language that is not copied.
     pub unfit: u64,
     /// Records that the target cannot hold.
@@ -46,12 +51,14 @@ pub struct Planned {
     pub unsupported: Vec<(UnitId, Unsupported)>,
     /// The first units that would be refused.
     pub refusals: Vec<(UnitId, Relation)>,
+    /// The first units that would be removed from the target.
+    pub removals: Vec<UnitId>,
 }
 
 impl Planned {
     /// Returns how many units a run would not copy.
     pub fn refused(&self) -> u64 {
-        self.target_moved + self.both_moved + self.unrelated + self.unfit
+        self.target_moved + self.both_moved + self.unrelated + self.unfit + self.gone_refused
     }
 
     fn count(&mut self, unit: UnitId, relation: Relation) {
@@ -82,6 +89,8 @@ pub(super) async fn dry_run(parties: &Parties, options: &CopyOptions) -> Result<
         batch: Vec::new(),
         planned: Planned::default(),
         failures: Vec::new(),
+        marked: 0,
+        is_blind: false,
     };
     let mut interrupted = false;
     let streams: Vec<Frames> = match &options.units {
@@ -102,6 +111,9 @@ pub(super) async fn dry_run(parties: &Parties, options: &CopyOptions) -> Result<
     for segment in segments {
         interrupted |= !plan.follow(source.scan(segment, None).await?).await?;
     }
+    if !interrupted {
+        interrupted = !plan.gone().await?;
+    }
     parties.progress.enter(Phase::Done, 0);
     let Plan { planned, failures, .. } = plan;
     let mut report = CopyReport { planned: Some(planned), interrupted, ..CopyReport::default() };
@@ -121,25 +133,30 @@ pub(super) async fn refuse_unsupported(parties: &Parties, options: &CopyOptions)
         .with("first", first.to_string()))
 }
 
-/// Finds the migration without beginning one, as far as the ledger lets that be told.
-async fn migration(parties: &Parties) -> Result<Option<MigrationId>> {
+/// Finds the migration without beginning one, as far as the ledger lets that be told, and how many
+/// units it has copied.
+async fn migration(parties: &Parties) -> Result<Option<(MigrationId, u64)>> {
     let (source, target) = parties.compared();
     let summaries = parties.ledger.summaries().await?;
     let (source, target) = (&source.info().address, &target.info().address);
-    if !summaries.iter().any(|s| s.source == *source && s.target == *target) {
-        return Ok(None);
-    }
-    parties.ledger.open(source, target, now_ms(&*parties.clock)).await.map(Some)
+    let of = |s: &&Summary| s.source == *source && s.target == *target;
+    let Some(summary) = summaries.iter().find(of) else { return Ok(None) };
+    let id = parties.ledger.open(source, target, now_ms(&*parties.clock)).await?;
+    Ok(Some((id, summary.units)))
 }
 
 struct Plan<'p> {
     parties: &'p Parties,
     options: &'p CopyOptions,
-    migration: Option<MigrationId>,
+    migration: Option<(MigrationId, u64)>,
     open: Option<Open>,
     batch: Vec<(UnitId, UnitDigest)>,
     planned: Planned,
     failures: Vec<Failure>,
+    /// How many units were met that have a watermark.
+    marked: u64,
+    /// Whether damage at the source may hide whole units.
+    is_blind: bool,
 }
 
 struct Open {
@@ -198,6 +215,7 @@ impl Plan<'_> {
     }
 
     fn damaged(&mut self, unit: Option<UnitId>, why: String) {
+        self.is_blind |= unit.is_none();
         let inside = self.open.as_mut().filter(|o| Some(&o.unit) == unit.as_ref());
         let wanted = match (&inside, &unit) {
             (Some(open), _) => open.wanted,
@@ -238,20 +256,65 @@ impl Plan<'_> {
         }
         let units: Vec<UnitId> = batch.iter().map(|(u, _)| u.clone()).collect();
         let known = match self.migration {
-            Some(migration) => self.parties.ledger.watermarks(migration, &units).await?,
+            Some((migration, _)) => self.parties.ledger.watermarks(migration, &units).await?,
             None => vec![None; units.len()],
         };
-        let what = Selection { content: Content::Bodies, ..Selection::all() };
-        let seen = match look(&*self.parties.target, units, what).await {
-            // A target that nobody has made yet holds nothing.
-            Err(error) if error.kind() == ErrorKind::NotFound => HashMap::new(),
-            seen => seen?,
-        };
+        self.marked += known.iter().flatten().count() as u64;
+        let seen = self.look(units).await?;
         for ((unit, sum), watermark) in batch.into_iter().zip(known) {
             let relation = Relation::of(&sum, Seen::there(seen.get(&unit)), watermark.as_ref());
             self.planned.count(unit, relation);
         }
         Ok(())
+    }
+
+    async fn look(&self, units: Vec<UnitId>) -> Result<HashMap<UnitId, Seen>> {
+        let what = Selection { content: Content::Bodies, ..Selection::all() };
+        match look(&*self.parties.target, units, what).await {
+            // A target that nobody has made yet holds nothing.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(HashMap::new()),
+            seen => seen,
+        }
+    }
+
+    /// Counts what is gone from the source since it was copied; false where it was stopped.
+    async fn gone(&mut self) -> Result<bool> {
+        let unmet = self.migration.filter(|(_, copied)| *copied != self.marked);
+        let Some((migration, _)) = unmet else { return Ok(true) };
+        let mut after: Option<UnitId> = None;
+        loop {
+            if self.options.stop.is_stopped() {
+                return Ok(false);
+            }
+            let ledger = &self.parties.ledger;
+            let mut marked = ledger.marked(migration, after.as_ref(), BATCH_UNITS_MAX).await?;
+            let Some((last, _)) = marked.last() else { return Ok(true) };
+            after = Some(last.clone());
+            marked.retain(|(unit, _)| self.options.units.matches(unit));
+            let names = marked.iter().map(|(unit, _)| unit.clone()).collect();
+            let there: HashSet<UnitId> =
+                held(&*self.parties.source, names).await?.into_iter().collect();
+            marked.retain(|(unit, _)| !there.contains(unit));
+            let names = marked.iter().map(|(unit, _)| unit.clone()).collect();
+            let seen = self.look(names).await?;
+            for (unit, watermark) in marked {
+                self.count_gone(unit.clone(), seen.get(&unit), &watermark);
+            }
+        }
+    }
+
+    fn count_gone(&mut self, unit: UnitId, seen: Option<&Seen>, watermark: &Watermark) {
+        match Seen::there(seen) {
+            _ if self.is_blind => self.planned.gone_refused += 1,
+            None => {}
+            Some(found) if *found == watermark.target => {
+                self.planned.gone += 1;
+                if self.planned.removals.len() < NAMED_MAX {
+                    self.planned.removals.push(unit);
+                }
+            }
+            Some(_) => self.planned.gone_refused += 1,
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub struct CopyReport {
     pub swept: Option<SweepReport>,
     /// What a run would do, where it was a dry run.
     pub planned: Option<Planned>,
+    /// What went wrong beside the copy itself: everything is there all the same.
+    pub warnings: Vec<String>,
     /// Whether it was stopped before the end; the next run goes on from here.
     pub interrupted: bool,
 }
