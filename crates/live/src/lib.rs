@@ -4,8 +4,31 @@
 //! again: it looks at one store or at both, decides on one [`Step`], and tries that step as one
 //! conditional apply at one store. It keeps nothing that it could not read again, so it may stop
 //! anywhere and anybody may go on. `docs/protocol.md` tells the protocol in words; the model in
-//! this crate's tests checks it.
+//! this crate's tests checks the decisions of [`protocol`] as they stand.
 
+mod combine;
+pub mod config;
+mod hand;
+mod look;
+mod mover;
+mod pair;
+pub mod protocol;
+mod reader;
+mod router;
+mod rule;
+mod side;
 mod step;
+mod transfer;
+pub mod view;
+mod watch;
+mod writer;
 
+pub use hand::{Limits, OperationIds};
+pub use mover::Moved;
+pub use pair::Pair;
+pub use router::{Change, Router, RouterOptions};
+pub use rule::{Rule, Rules};
+pub use side::Side;
 pub use step::Step;
+pub use watch::{Unwatched, Watch};
+pub use writer::Written;

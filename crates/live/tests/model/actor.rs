@@ -1,13 +1,11 @@
 //! Actors: each looks, decides and tries one step, and begins again.
 
-use restow_live::Step;
-
 use crate::coverage::Event;
 use crate::machine::{Machine, State};
 use crate::port::Outcome;
-use crate::protocol::{Home, Mover, Next, Plan, Seen};
-use crate::rules::Rule;
-use crate::state::{Generation, Side, Store, WithoutControl};
+use crate::protocol::{Mover, Next, Plan, Seen};
+use crate::state::{Generation, Store, WithoutControl};
+use restow_live::{Rule, Side, Step, protocol::Home};
 
 /// What an actor is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +66,8 @@ pub(crate) enum Task {
     ReadBack(Side, Generation),
     /// Bringing the mirror up to a write that the home at a side made.
     Mirror(Side, Generation),
+    /// Finishing or giving up the move of a unit that was seen sealed at a side.
+    Help(Side),
 }
 
 /// How far its turn has come.
@@ -136,7 +136,11 @@ impl Machine {
     /// The store that an actor looks at first.
     pub(crate) fn first(&self, index: usize, task: Task) -> Side {
         match (task, self.actors[index].role) {
-            (Task::ReadBack(side, _) | Task::Mirror(side, _), _) => side,
+            (Task::ReadBack(side, _), _) => side,
+            // A replica could go back only if both the order and the comparison were missing.
+            (Task::Mirror(side, _), _) if !self.rules.has(Rule::CopiesGoForward) => side,
+            // What is read of the home is then newer than all that the other store holds.
+            (Task::Mirror(side, _) | Task::Help(side), _) => side.other(),
             (Task::Main, Role::Mover(mover)) if self.rules.has(Rule::TargetFirst) => {
                 mover.from.other()
             }
@@ -201,6 +205,20 @@ impl Machine {
         if let Task::Mirror(home, generation) = state.actors[index].task {
             return self.mirror(state, index, home, generation, &seen);
         }
+        if let Some(from) = self.sees_sealed(state, index, &seen) {
+            let is_newer = self.first(index, state.actors[index].task) == from.other();
+            return match is_newer {
+                true => {
+                    state.actors[index].task = Task::Main;
+                    let next = self.help(from, &seen);
+                    self.follow(state, index, next);
+                }
+                false => state.actors[index].look(Task::Help(from)),
+            };
+        }
+        if let Task::Help(_) = state.actors[index].task {
+            return state.actors[index].look(Task::Main);
+        }
         let next = match self.actors[index].role {
             Role::Reader => return self.read_home(state, index, &seen),
             Role::Writer(_) => self.write_or_help(state, index, &seen),
@@ -208,6 +226,18 @@ impl Machine {
             _ => self.close(&seen),
         };
         self.follow(state, index, next);
+    }
+
+    /// Where the unit is sealed, for whoever is to help.
+    fn sees_sealed(&self, state: &State, index: usize, seen: &Seen) -> Option<Side> {
+        let helps = match self.actors[index].role {
+            Role::Writer(_) => self.rules.has(Rule::AnyoneHelps),
+            Role::Mover(_) => true,
+            _ => false,
+        };
+        let Home::Sealed(from) = self.protocol().home(seen) else { return None };
+        let is_other = matches!(state.actors[index].task, Task::Help(of) if of != from);
+        (helps && !is_other).then_some(from)
     }
 
     pub(crate) fn follow(&self, state: &mut State, index: usize, next: Next) {

@@ -1,14 +1,12 @@
 //! Clients: writers, which help where they have to, and readers, which never change anything.
 
-use restow_live::Step;
-
 use crate::actor::{Ending, Phase, Role, Task, Writer};
 use crate::coverage::Event;
 use crate::machine::{Machine, Mirrors, State};
 use crate::port::{Effect, Guard};
-use crate::protocol::{Home, Next, Plan, Seen};
-use crate::rules::Rule;
-use crate::state::{Entry, Generation, Patch, Records, Side, Status, Store};
+use crate::protocol::{Next, Plan, Seen};
+use crate::state::{Entry, Generation, Patch, Records, Status, Store};
+use restow_live::{Rule, Side, Step, protocol::Home};
 
 impl Machine {
     fn writer(&self, index: usize) -> Writer {
@@ -46,14 +44,13 @@ impl Machine {
                 let plan = self.write_plan(state, index, at, seen.at(at).generation());
                 Next::Try(self.mirror_too_early(seen, &plan).unwrap_or(plan))
             }
-            Home::Legacy(at) => Next::Try(protocol.adopt(at, seen.at(at))),
+            Home::Legacy(at) => Next::Try(protocol.adopt(at, seen)),
             Home::Sealed(_) if !self.rules.has(Rule::AnyoneHelps) => Next::Stuck,
-            Home::Sealed(from) => self.help(from, seen),
-            Home::Unclear => Next::Again,
+            Home::Sealed(_) | Home::Unclear => Next::Again,
         }
     }
 
-    fn help(&self, from: Side, seen: &Seen) -> Next {
+    pub(crate) fn help(&self, from: Side, seen: &Seen) -> Next {
         match self.protocol().finish(from, seen) {
             Next::Stop => Next::Again,
             next => next,

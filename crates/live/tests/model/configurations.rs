@@ -4,11 +4,11 @@ use crate::actor::{Role, Spec, Writer};
 use crate::coverage::Coverage;
 use crate::machine::{Machine, Mirrors, World};
 use crate::protocol::Mover;
-use crate::rules::Rules;
 use crate::state::{
-    BOTH_KEYS, Control, Generation, NOTHING, Records, Side, Status, Store, WithoutControl,
+    BOTH_KEYS, Control, Generation, NOTHING, Records, Status, Store, WithoutControl,
 };
 use crate::truth::Truth;
+use restow_live::{Rules, Side};
 
 use Side::{Source, Target};
 

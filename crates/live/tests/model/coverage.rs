@@ -1,9 +1,8 @@
 //! What happened somewhere in the states that were reached, so that no property holds for want of
 //! anything happening.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use restow_live::Step;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Something that has to happen in some configuration, beside every step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

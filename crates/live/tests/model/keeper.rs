@@ -1,13 +1,11 @@
 //! What is done to whole stores: completing, forcing, trimming, and the clients of before.
 
-use restow_live::Step;
-
 use crate::actor::Ending;
 use crate::machine::{Machine, State};
 use crate::port::{Effect, Guard};
 use crate::protocol::{Next, Plan, Seen, exactly};
-use crate::rules::Rule;
-use crate::state::{Control, Generation, NOTHING, Patch, Side, Status, Store, WithoutControl};
+use crate::state::{Control, Generation, NOTHING, Patch, Status, Store, WithoutControl};
+use restow_live::{Rule, Side, Step};
 
 impl Machine {
     /// The next step of completing: the source is retired, then purged.

@@ -1,6 +1,6 @@
 //! The machine that is checked: two stores, the truth about them, and actors that take turns.
 
-use restow_live::Step;
+use restow_live::{Rule, Rules, Side, Step};
 use stateright::{Model, Property};
 
 use crate::actor::{Actor, Ending, Phase, Role, Spec, Task};
@@ -8,8 +8,7 @@ use crate::coverage::{Coverage, Event};
 use crate::port::{Effect, Outcome};
 use crate::properties;
 use crate::protocol::{Plan, Protocol};
-use crate::rules::{Rule, Rules};
-use crate::state::{Patch, Side, Store};
+use crate::state::{Patch, Store};
 use crate::truth::Truth;
 
 /// How far terms rise: a move, an abort, and a move behind it.

@@ -11,26 +11,26 @@ mod configurations;
 mod coverage;
 mod document;
 mod ending;
+mod follow;
 mod keeper;
 mod machine;
 mod port;
 mod properties;
 mod protocol;
 mod removals;
-mod rules;
 mod schedule;
+mod seed;
 mod state;
 mod truth;
 
+use restow_live::{Rule, Rules, Step};
 use std::collections::BTreeSet;
 
-use restow_live::Step;
 use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::coverage::Event;
 use crate::machine::Machine;
 use crate::properties::{GOALS, INVARIANTS};
-use crate::rules::{Rule, Rules};
 use crate::schedule::schedule;
 
 /// Every invariant holds in every reachable state, and nothing of what could happen is left out.

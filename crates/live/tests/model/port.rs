@@ -1,10 +1,10 @@
 //! The port as the protocol needs it: one conditional apply at one store, all or nothing.
 
-use crate::rules::{Rule, Rules};
 use crate::state::{
-    BOTH_KEYS, Control, Entry, Generation, Journal, NOTHING, Patch, Progress, Side, Status, Store,
+    BOTH_KEYS, Control, Entry, Generation, Journal, NOTHING, Patch, Progress, Status, Store,
     WithoutControl,
 };
+use restow_live::{Rule, Rules, Side};
 
 /// What must hold, in the same transaction as the effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,12 +1,12 @@
 //! The invariants, numbered as in `docs/protocol.md`, and what has to be reachable.
 
+use restow_live::{Rules, Side, protocol::Home};
 use stateright::Property;
 
 use crate::actor::{Ending, Phase};
 use crate::machine::{Machine, Mirrors, State};
-use crate::protocol::{Home, Protocol, Seen};
-use crate::rules::Rules;
-use crate::state::{NOTHING, Side, Status, Store, WithoutControl};
+use crate::protocol::{Protocol, Seen};
+use crate::state::{NOTHING, Status, Store, WithoutControl};
 use crate::truth::Wrong;
 
 pub(crate) const I1: &str = "I1 at most one store is live";

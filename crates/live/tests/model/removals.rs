@@ -2,7 +2,7 @@
 
 use crate::configurations::{self as on, Setup};
 use crate::properties::*;
-use crate::rules::Rule;
+use restow_live::Rule;
 
 /// A rule, where its removal shows, and what goes wrong there.
 pub(crate) struct Removal {

@@ -1,13 +1,11 @@
 //! Schedules: who takes which step when, as a test of the real code can follow it.
 
+use restow_live::{Side, Step};
 use std::fmt;
-
-use restow_live::Step;
 
 use crate::actor::{Phase, Role};
 use crate::machine::{Machine, State, Turn};
 use crate::protocol::Plan;
-use crate::state::Side;
 
 /// One turn of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

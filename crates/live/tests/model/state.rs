@@ -1,29 +1,6 @@
 //! What a store holds of the one unit of the model. No step of the protocol takes two units.
 
-/// One of the two stores of a migration; the source holds the unit when the migration begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Side {
-    Source,
-    Target,
-}
-
-impl Side {
-    pub(crate) const BOTH: [Self; 2] = [Self::Source, Self::Target];
-
-    pub(crate) fn other(self) -> Self {
-        match self {
-            Self::Source => Self::Target,
-            Self::Target => Self::Source,
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Target => "target",
-        }
-    }
-}
+use restow_live::Side;
 
 /// The unit's two records, each told by the operation that put it; 0 is a record that is not there.
 ///

@@ -1,10 +1,9 @@
 //! What really happened, which no actor sees: the chain of writes, and what went wrong.
 
-use restow_live::Step;
-
 use crate::port::Effect;
 use crate::protocol::{LAP_MAX, Plan};
 use crate::state::{BOTH_KEYS, NOTHING, Progress, Records, Staging, Status, Store, WithoutControl};
+use restow_live::Step;
 
 /// Something that no state shows afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,13 +4,14 @@ macro_rules! rules {
     ($($name:ident: $says:literal,)*) => {
         /// A rule of the protocol.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub(crate) enum Rule { $(#[doc = $says] $name,)* }
+        pub enum Rule { $(#[doc = concat!($says, ".")] $name,)* }
 
         impl Rule {
-            pub(crate) const ALL: &[Self] = &[$(Self::$name,)*];
+            /// Every rule.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// What the rule says, in a sentence without its full stop.
-            pub(crate) fn says(self) -> &'static str {
+            /// Returns what the rule says, in a sentence without its full stop.
+            pub fn says(self) -> &'static str {
                 match self { $(Self::$name => $says,)* }
             }
         }
@@ -58,18 +59,21 @@ rules! {
     DrainBeforeForcing: "Clients are drained before a replica is forced to be the home",
 }
 
-/// The rules that hold: all, or all but one.
+/// The rules that hold: all, unless a test takes one away to see what goes wrong.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Rules {
+pub struct Rules {
     removed: Option<Rule>,
 }
 
 impl Rules {
-    pub(crate) fn without(rule: Rule) -> Self {
+    /// Takes one rule away; never done outside of tests.
+    #[doc(hidden)]
+    pub fn without(rule: Rule) -> Self {
         Self { removed: Some(rule) }
     }
 
-    pub(crate) fn has(self, rule: Rule) -> bool {
+    /// Says whether a rule holds.
+    pub fn has(self, rule: Rule) -> bool {
         self.removed != Some(rule)
     }
 }

@@ -1,0 +1,124 @@
+//! The two stores of a migration, opened for it.
+
+use std::sync::Arc;
+
+use restow_model::{Control, Digest, Generation, HomeState, Progress, Token, UnitDigest};
+use restow_store::{Error, ErrorKind, Result, Role, Store};
+
+use crate::Side;
+use crate::view::{END, Filled, Staging, Standing, Status};
+
+/// The two stores of a migration, with the ids that they have in it.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    migration: Box<str>,
+    source: Member,
+    target: Member,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    store: Arc<dyn Store>,
+    id: Box<str>,
+}
+
+impl Pair {
+    /// Makes both stores ready for a migration, and joins them.
+    ///
+    /// The ids are given to stores that have none yet; a store that has one keeps it. Refuses two
+    /// stores of one id: one of them is a clone of the other.
+    pub async fn open(
+        migration: &str,
+        source: (Arc<dyn Store>, &str),
+        target: (Arc<dyn Store>, &str),
+    ) -> Result<Self> {
+        let source = Member::open(source, Role::Source).await?;
+        let target = Member::open(target, Role::Target).await?;
+        if source.id == target.id {
+            let message = "both stores have one id, so that one is a clone of the other; \
+                           remove the clone's control records before it takes part";
+            let error = Error::new(ErrorKind::Refused, "open a migration's stores", message);
+            return Err(error.with("id", &*source.id));
+        }
+        Ok(Self { migration: migration.into(), source, target })
+    }
+
+    /// Returns the migration's id.
+    pub fn migration(&self) -> &str {
+        &self.migration
+    }
+
+    /// Returns one of the stores.
+    pub fn store(&self, at: Side) -> &Arc<dyn Store> {
+        &self.member(at).store
+    }
+
+    fn member(&self, at: Side) -> &Member {
+        match at {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+
+    /// Refuses a control record that was written for another store: a clone's, or a restored one's.
+    pub(crate) fn own(&self, at: Side, control: &Control) -> Result<()> {
+        let member = self.member(at);
+        if control.store == member.id && control.migration == self.migration {
+            return Ok(());
+        }
+        let message = "the unit's control record was written for another store or migration; \
+                       a cloned or restored store cannot take part";
+        let error = Error::new(ErrorKind::Refused, "read a control record", message);
+        let error = error.with("store", &member.store.info().address);
+        Err(error.with("migration", &*control.migration))
+    }
+
+    /// Makes the control record that a plan wants at a store.
+    ///
+    /// The digest and the operation id are the store's to fill in.
+    pub(crate) fn control(
+        &self,
+        at: Side,
+        now: &Standing,
+        token: &Token,
+        tombstone: bool,
+    ) -> Control {
+        let Standing { status, generation, epoch, .. } = *now;
+        Control {
+            state: match status {
+                Status::Live => HomeState::Live,
+                Status::Copy => HomeState::Copy,
+                Status::Sealed => HomeState::Sealed,
+                Status::Staging(Staging { base, progress }) => {
+                    let progress = match progress {
+                        Filled::Partly => Progress::Copying([].into()),
+                        Filled::Wholly => Progress::Copying(END.into()),
+                        Filled::Claimed(digest) => Progress::Claimed(digest),
+                        Filled::Verified => Progress::Verified,
+                    };
+                    HomeState::Staging { token: token.clone(), base, progress }
+                }
+            },
+            generation: Generation { ..generation },
+            epoch,
+            op_id: Digest::default(),
+            tombstone,
+            digest: UnitDigest::default(),
+            migration: self.migration.clone(),
+            store: self.member(at).id.clone(),
+            counterpart: self.member(at.other()).id.clone(),
+        }
+    }
+}
+
+impl Member {
+    async fn open((store, id): (Arc<dyn Store>, &str), role: Role) -> Result<Self> {
+        let record = store.prepare(role, id).await?;
+        let Some(id) = record.id else {
+            let message = "the store was prepared and has no id; it keeps no control records";
+            let error = Error::new(ErrorKind::Unsupported, "open a migration's stores", message);
+            return Err(error.with("store", &store.info().address));
+        };
+        Ok(Self { store, id })
+    }
+}
