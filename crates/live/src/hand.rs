@@ -1,9 +1,12 @@
 //! A hand on one unit: looks, tries steps, and keeps nothing from one to the next.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use restow_model::{Control, Dialect, Digest, Token, UnitId};
-use restow_store::{Batch, Error, ErrorKind, Guard, Op, Result, Stamp, Then, UnitOps, UnitOutcome};
+use restow_store::{
+    Batch, Clock, Error, ErrorKind, Guard, Op, Result, Stamp, Then, UnitOps, UnitOutcome,
+};
 
 use crate::look::{Look, Looks};
 use crate::protocol::{Home, Next, Plan, Protocol};
@@ -59,6 +62,7 @@ pub(crate) struct Hand<'a> {
     pub(crate) limits: Limits,
     pub(crate) watch: &'a dyn Watch,
     pub(crate) ids: &'a OperationIds,
+    pub(crate) clock: &'a dyn Clock,
 }
 
 /// What became of a step.
@@ -159,6 +163,15 @@ impl Hand<'_> {
         outcomes.pop().ok_or_else(|| {
             Error::new(ErrorKind::Failed, "apply operations", "the store gave no outcome")
         })
+    }
+
+    /// Lets others go first, longer each time.
+    pub(crate) async fn pause(&self, tries: u32) {
+        match tries {
+            0 => {}
+            1..4 => tokio::task::yield_now().await,
+            _ => self.clock.sleep(Duration::from_millis(tries.min(50).into())).await,
+        }
     }
 
     /// Says that a unit changes faster than it can be looked at.

@@ -1,7 +1,5 @@
 //! Moves: forward on first access or by a sweep, and back. One function.
 
-use std::time::Duration;
-
 use restow_store::{Error, ErrorKind, Result};
 
 use crate::hand::{Done, Hand, is_live};
@@ -53,7 +51,7 @@ impl Hand<'_> {
             if tries == TRIES {
                 return Err(self.changes("move a unit"));
             }
-            pause(tries).await;
+            self.pause(tries).await;
         }
     }
 
@@ -110,14 +108,5 @@ impl Hand<'_> {
         let error = Error::new(ErrorKind::Damaged, "move a unit", message);
         let error = error.with("unit", self.unit.as_str());
         error.with("store", &self.pair.store(at).info().address)
-    }
-}
-
-/// Lets others go first, longer each time.
-pub(crate) async fn pause(tries: u32) {
-    match tries {
-        0 => {}
-        1..4 => tokio::task::yield_now().await,
-        _ => tokio::time::sleep(Duration::from_millis(u64::from(tries.min(50)))).await,
     }
 }

@@ -8,7 +8,6 @@ use restow_store::{Error, ErrorKind, Frame, Frames, Result, Selection, WithoutCo
 
 use crate::hand::Hand;
 use crate::look::without;
-use crate::mover::pause;
 use crate::protocol::Home;
 use crate::view::{Seen, Standing, Status, View};
 use crate::{Side, Step};
@@ -29,7 +28,7 @@ impl Hand<'_> {
     /// its way: then it is read where it is sealed.
     pub(crate) async fn read(&self, first: Side, what: &Selection) -> Result<Frames> {
         for tries in 0..TRIES {
-            pause(tries / 4).await;
+            self.pause(tries / 4).await;
             let opened = match self.open(first, what).await {
                 Ok(opened) => opened,
                 Err(error) if error.is_retryable() => {
@@ -56,7 +55,7 @@ impl Hand<'_> {
     /// Finds the store that a unit's records are read from; `None` where it has none at all.
     pub(crate) async fn resolve(&self, first: Side) -> Result<Option<Side>> {
         for tries in 0..TRIES {
-            pause(tries / 4).await;
+            self.pause(tries / 4).await;
             let looks = self.look_at_both(first).await?;
             let is_there = |at| looks.at(at).control.is_some() || looks.at(at).view.has_records;
             match self.protocol.home(&looks.seen()) {
@@ -109,7 +108,7 @@ impl Hand<'_> {
             _ => None,
         };
         let frames: Frames = Box::pin(stream::iter([Ok(first)]).chain(frames));
-        self.opened(at, control, frames)
+        self.opened(at, control.as_ref(), frames)
     }
 
     /// Takes all frames of a stream that may see several moments; nothing where it did.
@@ -131,15 +130,15 @@ impl Hand<'_> {
             return Ok(Some(Opened::nothing(without(at))));
         }
         let frames: Frames = Box::pin(stream::iter(taken));
-        self.opened(at, ended, frames).map(Some)
+        self.opened(at, ended.as_ref(), frames).map(Some)
     }
 
-    fn opened(&self, at: Side, control: Option<Control>, frames: Frames) -> Result<Opened> {
-        if let Some(control) = &control {
+    fn opened(&self, at: Side, control: Option<&Control>, frames: Frames) -> Result<Opened> {
+        if let Some(control) = control {
             self.pair.own(at, control).map_err(|e| e.with("unit", self.unit.as_str()))?;
         }
         let view = View {
-            control: control.as_ref().map(Standing::of),
+            control: control.map(Standing::of),
             has_records: true,
             ..View::nothing(without(at))
         };

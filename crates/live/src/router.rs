@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use restow_model::{Dialect, Digest, UnitId};
-use restow_store::{Error, ErrorKind, Frames, Op, Result, Selection, Then};
+use restow_store::{Clock, Error, ErrorKind, Frames, Op, Result, Selection, Then};
 
 use crate::combine::Combiner;
 use crate::config::{Acknowledge, Config, Phase};
@@ -22,17 +22,20 @@ pub struct RouterOptions {
     pub limits: Limits,
     /// Who is told of every step.
     pub watch: Arc<dyn Watch>,
+    /// How to wait for others.
+    pub clock: Arc<dyn Clock>,
     /// What the names of this router's operations begin with: different for every router there is.
     pub seed: Vec<u8>,
 }
 
 impl RouterOptions {
     /// Makes the options of a router that names its operations after a seed.
-    pub fn new(seed: impl Into<Vec<u8>>) -> Self {
+    pub fn new(seed: impl Into<Vec<u8>>, clock: Arc<dyn Clock>) -> Self {
         Self {
             protocol: Protocol::default(),
             limits: Limits::default(),
             watch: Arc::new(Unwatched),
+            clock,
             seed: seed.into(),
         }
     }
@@ -51,6 +54,7 @@ pub struct Router {
     limits: Limits,
     watch: Arc<dyn Watch>,
     ids: OperationIds,
+    clock: Arc<dyn Clock>,
     combiner: Combiner,
 }
 
@@ -61,8 +65,8 @@ pub struct Change {
     pub dialect: Dialect,
     /// What to put and remove, in order, all or nothing.
     pub ops: Vec<Op>,
-    /// Names the write, so that its repetition is recognised; without a name, writes of one unit
-    /// that come at once are made together.
+    /// Names the write, so that its repetition is recognised while the unit lives where it was
+    /// made. Without a name, writes of one unit that come at once are made together.
     pub op_id: Option<Digest>,
 }
 
@@ -76,10 +80,10 @@ impl Router {
     /// Makes a router that goes by a configuration of its own, until it is refreshed.
     pub fn with_config(pair: Pair, config: Config, options: RouterOptions) -> Self {
         let config = RwLock::new(Arc::new(config));
-        let RouterOptions { protocol, limits, watch, seed } = options;
+        let RouterOptions { protocol, limits, watch, clock, seed } = options;
         let ids = OperationIds::new(&seed);
         let combiner = Combiner::default();
-        Self { pair, config, protocol, limits, watch, ids, combiner }
+        Self { pair, config, protocol, limits, watch, ids, clock, combiner }
     }
 
     /// Returns the stores.
@@ -110,6 +114,7 @@ impl Router {
             limits: self.limits,
             watch: &*self.watch,
             ids: &self.ids,
+            clock: &*self.clock,
         }
     }
 

@@ -7,7 +7,6 @@ use restow_store::{Current, Error, ErrorKind, Guard, Op, Result, Then, UnitOps, 
 
 use crate::hand::{Hand, is_live};
 use crate::look::Look;
-use crate::mover::pause;
 use crate::protocol::Home;
 use crate::view::Status;
 use crate::{Side, Step};
@@ -49,15 +48,16 @@ impl Hand<'_> {
     /// Writes at the unit's home, wherever that is by then; `first` is the store to look at first.
     pub(crate) async fn write(&self, first: Side, write: &Write) -> Result<Written> {
         for tries in 0..TRIES {
-            pause(tries / 4).await;
+            self.pause(tries / 4).await;
             let Some((at, saw)) = self.find_home(first, write.dialect).await? else { continue };
             match self.try_write(at, saw, write).await? {
                 Tried::Over(written) => return Ok(written),
                 Tried::Lost => {}
-                Tried::Missing(cause) => match self.read_back(at, saw, write, cause).await? {
-                    Some(written) => return Ok(written),
-                    None => {}
-                },
+                Tried::Missing(cause) => {
+                    if let Some(written) = self.read_back(at, saw, write, cause).await? {
+                        return Ok(written);
+                    }
+                }
             }
         }
         Err(self.changes("write a unit"))
@@ -141,7 +141,7 @@ impl Hand<'_> {
         mut cause: Option<Error>,
     ) -> Result<Option<Written>> {
         for tries in 0..TRIES {
-            pause(tries / 4).await;
+            self.pause(tries / 4).await;
             let look = match self.look(at, Some(saw.seq)).await {
                 Ok(look) => look,
                 Err(error) if error.is_retryable() => {
@@ -182,7 +182,7 @@ impl Hand<'_> {
     /// it `must` hold it, a move that is in the way is finished first.
     pub(crate) async fn mirror(&self, at: Side, wrote: Generation, must: bool) -> Result<bool> {
         for tries in 0..TRIES {
-            pause(tries / 4).await;
+            self.pause(tries / 4).await;
             let looks = self.look_at_both(at.other()).await?;
             let (home, replica) = (&looks.at(at).view, &looks.at(at.other()).view);
             if let Some(plan) = self.protocol.mirror(at.other(), home, replica) {

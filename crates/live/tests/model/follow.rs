@@ -10,6 +10,7 @@ use restow_live::config::{Acknowledge, Config, Phase as Phases};
 use restow_live::protocol::Protocol as Decisions;
 use restow_live::{Change, Limits, Pair, Router, RouterOptions, Rule, Rules, Side, Step, Watch};
 use restow_model::{Body, Dialect, Digest, Key, Record, UnitId};
+use restow_store::clock::ManualClock;
 use restow_store::memory::MemoryStore;
 use restow_store::{Expect, Op, Selection, View};
 use stateright::Model;
@@ -70,7 +71,7 @@ struct Gate {
 #[async_trait]
 impl Watch for Gate {
     async fn before(&self, step: Step, at: Side, _: &UnitId) {
-        drop(self.waits.send((self.index, Some((step, at)))));
+        let _ = self.waits.send((self.index, Some((step, at))));
         if let Ok(turn) = self.turn.acquire().await {
             turn.forget();
         }
@@ -121,6 +122,7 @@ impl Follower {
                 protocol: Decisions { rules, lap_records_max: 2 },
                 limits: Limits { batch_records: 1, ..Limits::default() },
                 watch: Arc::clone(&gate) as Arc<dyn Watch>,
+                clock: Arc::new(ManualClock::default()),
                 seed: vec![index as u8],
             };
             let config = config_of(&spec, follower.machine.world.mirrors);
@@ -128,7 +130,7 @@ impl Follower {
             let (done, gone) = (waits.clone(), Arc::clone(&gate));
             let task = tokio::spawn(async move {
                 act(&router, &spec, index, &gone).await;
-                drop(done.send((index, None)));
+                let _ = done.send((index, None));
             });
             follower.actors.push(Running { gate, task, waits: None });
             follower.settle(index).await;

@@ -1,0 +1,258 @@
+//! The router over memory stores, strong and weak: what its callers may rely on.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends loudly")]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::future::join_all;
+use restow_live::config::{Acknowledge, Config, Phase};
+use restow_live::{Change, Limits, Moved, Pair, Router, RouterOptions, Side, Step, Watch, Written};
+use restow_model::{Body, Dialect, Digest, Key, Record, UnitId};
+use restow_store::clock::ManualClock;
+use restow_store::memory::{MemoryOptions, MemoryStore};
+use restow_store::{Batch, Expect, Frame, Guard, Op, Selection, Store as _, Then, UnitOps};
+
+struct World {
+    source: MemoryStore,
+    target: MemoryStore,
+    router: Arc<Router>,
+}
+
+/// Lets the others go first before every step, as a store that takes its time does.
+#[derive(Debug)]
+struct Slow;
+
+#[async_trait]
+impl Watch for Slow {
+    async fn before(&self, _: Step, _: Side, _: &UnitId) {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn unit() -> UnitId {
+    UnitId::new("thread")
+}
+
+fn record(key: i64, text: &str) -> Record {
+    Record::new(Key::of("record").int(key).build(), Body::text(text))
+}
+
+fn put(key: i64, text: &str) -> Change {
+    Change { dialect: Dialect::Any, ops: vec![Op::put(record(key, text))], op_id: None }
+}
+
+/// A pair of stores of which the source holds so many records of one unit.
+async fn world(records: i64, options: [MemoryOptions; 2], config: Config) -> World {
+    let [source, target] = options.map(MemoryStore::new);
+    for n in 0..records {
+        let ops = vec![Op::put(record(n, "legacy"))];
+        let ops = UnitOps::new(unit(), Dialect::Any, Guard::Unmanaged, ops, Then::Keep);
+        source.apply(Batch { units: vec![ops] }).await.expect("an outcome");
+    }
+    let pair = Pair::open("m", (Arc::new(source.clone()), "s"), (Arc::new(target.clone()), "t"));
+    let pair = pair.await.expect("two stores");
+    let limits = Limits { batch_records: 3, ..Limits::default() };
+    let options = RouterOptions {
+        limits,
+        watch: Arc::new(Slow),
+        ..RouterOptions::new("router", Arc::new(ManualClock::default()))
+    };
+    let router = Arc::new(Router::with_config(pair, config, options));
+    World { source, target, router }
+}
+
+fn strong() -> [MemoryOptions; 2] {
+    [MemoryOptions::strong(), MemoryOptions::strong()]
+}
+
+fn moving(share: u16) -> Config {
+    Config { phase: Phase::Move, share, ..Config::default() }
+}
+
+async fn texts(router: &Router) -> Vec<(Key, String)> {
+    let frames = router.read(&unit(), &Selection::all()).await.expect("frames");
+    let frames: Vec<_> = frames.collect().await;
+    let text = |frame| match frame {
+        Ok(Frame::Record(record)) => Some((record.key, format!("{:?}", record.body))),
+        Ok(_) => None,
+        Err(error) => panic!("{error}"),
+    };
+    frames.into_iter().filter_map(text).collect()
+}
+
+async fn home(world: &World) -> Option<Side> {
+    world.router.resolve(&unit()).await.expect("a home")
+}
+
+/// There and back, with writes at every stop: each reads what was written last.
+#[tokio::test]
+async fn a_unit_moves_there_and_back() {
+    for options in [strong(), [MemoryOptions::weakest(), MemoryOptions::weakest()]] {
+        let world = world(7, options, moving(0)).await;
+        for (round, to) in [Side::Target, Side::Source, Side::Target].into_iter().enumerate() {
+            let written = world.router.write(&unit(), put(3, &format!("round {round}"))).await;
+            assert!(matches!(written, Ok(Written::Made(..))), "{written:?}");
+            let before = texts(&world.router).await;
+            assert_eq!(before.len(), 7);
+            let moved = world.router.move_to(&unit(), to).await.expect("a move");
+            assert_eq!((moved, home(&world).await), (Moved::There, Some(to)));
+            assert_eq!(texts(&world.router).await, before);
+        }
+    }
+}
+
+/// Many writers of one unit while it moves to and fro: every write is there at the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_lost_under_writers_and_movers() {
+    for options in [strong(), [MemoryOptions::weakest(), MemoryOptions::strong()]] {
+        let world = world(5, options, moving(5000)).await;
+        let writer = |n: i64| {
+            let router = Arc::clone(&world.router);
+            async move {
+                for round in 0..20 {
+                    let written = router.write(&unit(), put(100 + n * 100 + round, "new")).await;
+                    assert!(matches!(written, Ok(Written::Made(..))), "{written:?}");
+                }
+            }
+        };
+        let mover = async {
+            for n in 0..12 {
+                let to = if n % 2 == 0 { Side::Target } else { Side::Source };
+                // A unit that others write to all the time may have to be let go; later is fine.
+                drop(world.router.move_to(&unit(), to).await);
+            }
+        };
+        let writers = (0..4).map(|n| tokio::spawn(writer(n))).collect::<Vec<_>>();
+        mover.await;
+        for writer in join_all(writers).await {
+            writer.expect("a writer");
+        }
+        assert_eq!(texts(&world.router).await.len(), 5 + 4 * 20);
+    }
+}
+
+/// Writes that come at once take fewer places in the journal than there are writes.
+#[tokio::test]
+async fn writes_that_come_at_once_are_made_together() {
+    let world = world(1, strong(), moving(0)).await;
+    let unit = unit();
+    let writes = (0..50).map(|n| world.router.write(&unit, put(10 + n, "new")));
+    let mut seqs = std::collections::BTreeSet::new();
+    for written in join_all(writes).await {
+        let Ok(Written::Made(Side::Source, generation)) = written else { panic!("{written:?}") };
+        seqs.insert(generation.seq);
+    }
+    assert!(seqs.len() < 10, "{} applies for 50 writes", seqs.len());
+    assert_eq!(texts(&world.router).await.len(), 51);
+}
+
+/// One that expects what is not there is told so; those that came with it are made.
+#[tokio::test]
+async fn a_conflict_is_told_to_its_caller_alone() {
+    let world = world(1, strong(), moving(0)).await;
+    let absent = Op::Put { record: record(0, "mine"), expect: Expect::Absent };
+    let conflicting = Change { ops: vec![absent], ..put(0, "") };
+    let writes = [put(1, "a"), conflicting, put(2, "b")];
+    let unit = unit();
+    let writes = writes.map(|change| world.router.write(&unit, change));
+    let written: Vec<_> = join_all(writes).await.into_iter().map(|w| w.expect("a word")).collect();
+    assert!(matches!(written[0], Written::Made(..)));
+    assert_eq!(
+        written[1],
+        Written::Conflict(record(0, "").key, Some(record(0, "legacy").digest()))
+    );
+    assert!(matches!(written[2], Written::Made(..)));
+    assert_eq!(texts(&world.router).await.len(), 3);
+}
+
+/// A write under a name is made once, also when it is repeated behind another one.
+#[tokio::test]
+async fn a_named_write_is_made_once() {
+    let world = world(1, strong(), moving(0)).await;
+    let named = Change { op_id: Some(Digest::of(b"mine")), ..put(1, "named") };
+    let first = world.router.write(&unit(), named.clone()).await.expect("a write");
+    world.router.write(&unit(), put(1, "later")).await.expect("a write");
+    let again = world.router.write(&unit(), named).await.expect("a write");
+    assert_eq!(first, again);
+    assert_eq!(texts(&world.router).await[1].1, format!("{:?}", Body::text("later")));
+}
+
+/// A removed unit stays removed, in both stores, and may begin again.
+#[tokio::test]
+async fn a_removed_unit_does_not_come_back() {
+    let world = world(4, strong(), Config { mirrors: true, ..moving(0) }).await;
+    world.router.move_to(&unit(), Side::Target).await.expect("a move");
+    world.router.delete(&unit(), None).await.expect("a removal");
+    assert_eq!(texts(&world.router).await, []);
+    world.router.move_to(&unit(), Side::Source).await.expect("a move");
+    assert_eq!(texts(&world.router).await, []);
+    world.router.write(&unit(), put(9, "anew")).await.expect("a write");
+    assert_eq!(texts(&world.router).await.len(), 1);
+}
+
+/// Erasing leaves no byte of the unit in either store, nor a key of it in a journal.
+#[tokio::test]
+async fn erasing_leaves_nothing_but_that_it_was() {
+    let config = Config { mirrors: true, ..moving(0) };
+    let world = world(4, strong(), config).await;
+    world.router.move_to(&unit(), Side::Target).await.expect("a move");
+    world.router.write(&unit(), put(1, "secret")).await.expect("a write");
+    world.router.erase(&unit()).await.expect("an erasure");
+    for store in [&world.source, &world.target] {
+        let frames = store.read(vec![unit()], Selection::all()).await.expect("frames");
+        let frames: Vec<_> = frames.collect().await;
+        let is_record = |frame: &Result<Frame, _>| matches!(frame, Ok(Frame::Record(_)));
+        assert!(!frames.iter().any(is_record), "{frames:?}");
+        let control = store.journal(unit(), 0).await.expect("a journal").control;
+        let control = control.expect("a control record that stays");
+        assert!(control.tombstone && control.digest.records == 0, "{control:?}");
+        let told = store.journal(unit(), control.generation.seq - 1).await.expect("a journal");
+        assert_eq!(told.entries, None, "the journal still names keys");
+    }
+}
+
+/// Under policy both, what was answered while the target is the home is in the source as well.
+#[tokio::test]
+async fn policy_both_answers_when_both_stores_hold_it() {
+    let config = Config { acknowledge: Acknowledge::Both, ..moving(10_000) };
+    let world = world(3, strong(), config).await;
+    world.router.place(&unit()).await.expect("a move");
+    world.router.write(&unit(), put(1, "both")).await.expect("a write");
+    for store in [&world.source, &world.target] {
+        let control = store.journal(unit(), 0).await.expect("a journal").control;
+        assert_eq!(control.map(|c| c.generation.seq), Some(2));
+    }
+}
+
+/// A target that cannot hold a record keeps nothing: the unit stays writable at home.
+#[tokio::test]
+async fn a_refusing_target_leaves_the_unit_at_home() {
+    let picky = MemoryOptions { kinds: Some(&["other"]), ..MemoryOptions::strong() };
+    let world = world(3, [MemoryOptions::strong(), picky], moving(0)).await;
+    let error = world.router.move_to(&unit(), Side::Target).await.expect_err("a refusal");
+    assert!(error.to_string().contains("thread"), "{error}");
+    assert!(matches!(
+        world.router.write(&unit(), put(1, "still")).await,
+        Ok(Written::Made(Side::Source, _))
+    ));
+}
+
+/// Nothing is written before the migration has begun.
+#[tokio::test]
+async fn a_migration_that_is_off_writes_nothing() {
+    let world = world(1, strong(), Config::default()).await;
+    let error = world.router.write(&unit(), put(1, "early")).await.expect_err("a refusal");
+    assert!(error.to_string().contains("has not begun"), "{error}");
+    assert!(world.router.move_to(&unit(), Side::Target).await.is_err());
+    assert_eq!(texts(&world.router).await.len(), 1);
+}
+
+/// Two stores of one id are a store and its clone.
+#[tokio::test]
+async fn a_clone_is_refused() {
+    let store = MemoryStore::default();
+    let again = Arc::new(store.clone());
+    let error = Pair::open("m", (Arc::new(store), "s"), (again, "t")).await.expect_err("a clone");
+    assert!(error.to_string().contains("clone"), "{error}");
+}
