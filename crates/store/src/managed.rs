@@ -112,7 +112,7 @@ pub fn admit<H: Held>(
     let is_live = control.state == HomeState::Live;
     let holds = match &ops.guard {
         Guard::Exactly(Stamp::Control(seen)) => **seen == control,
-        // Seqs are distinct, and none is beyond the unit's own: as many as there have to be are all.
+        // Seqs are distinct and none is beyond the unit's own: as many as have to be are all.
         Guard::LiveAt { term, since } => {
             is_live && now.term == *term && since.checked_add(noted.behind) == Some(now.seq)
         }

@@ -1,4 +1,5 @@
 //! Stores on databases of their own, and what is done to them past restow.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::sync::Arc;
 

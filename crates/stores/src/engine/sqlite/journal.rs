@@ -1,4 +1,5 @@
-//! Journals in a table of their own, `restow_journal`, made when a store is prepared for a migration.
+//! Journals in a table of their own, `restow_journal`, made when a store is prepared for a
+//! migration.
 
 use restow_model::{Digest, UnitId};
 use restow_store::Entry;

@@ -7,7 +7,7 @@ use restow_store::parts::part::Codec;
 use restow_store::{Error, ErrorKind, Frame};
 
 use super::page::{self, Entry, PAGE_BYTES_MAX};
-use super::rows::PageRow;
+use super::rows::{PageRow, UnitRow};
 
 /// Why the rows of a unit could not be read or changed.
 #[derive(Debug)]
@@ -63,6 +63,12 @@ pub(super) fn page_frame(unit: &UnitId, page: &PageRow, why: String) -> Frame {
 /// Makes the frame that reports a record.
 pub(super) fn record_frame(unit: &UnitId, key: &Key, why: String) -> Frame {
     Frame::Damaged { unit: Some(unit.clone()), place: format!("record {key}"), why }
+}
+
+/// Makes the frame that reports a control record.
+pub(super) fn control_frame(row: &UnitRow, error: &Error) -> Frame {
+    let place = format!("table restow_unit, row {}, column control", row.unit_no);
+    Frame::Damaged { unit: Some(row.unit.clone()), place, why: error.message().to_owned() }
 }
 
 /// Expands a page, checking its bytes against its digest; returns the entries that are wanted.

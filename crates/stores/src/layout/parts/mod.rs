@@ -5,6 +5,7 @@
 //! described in `docs/formats.md`. The mechanism is one for all engines; an engine's folder holds
 //! its tables, and how rows are found and changed in them.
 
+mod beside;
 mod damage;
 mod edit;
 mod log;

@@ -1,15 +1,19 @@
 //! Reading units: pages in key order, or as they lie in the file, with their values joined.
 
 use bytes::Bytes;
-use restow_model::{Key, UnitId, read_varint, write_varint};
+use restow_model::{Control, Key, UnitId, read_varint, write_varint};
 use restow_store::feed::{Closed, FrameSender, Stop};
 use restow_store::parts::{Joiner, Pointer, Torn};
-use restow_store::{Content, Cursor, Enumeration, Frame, Order, Segment, Selection, View};
+use restow_store::{
+    Content, Cursor, Enumeration, Error, ErrorKind, Frame, Order, Segment, Selection, View,
+};
 
+use super::beside::not_retired;
 use super::damage;
 use super::log::PartRows;
 use super::page::Entry;
 use super::rows::{PageRow, ReadRows, UnitRow};
+use crate::engine::fail::Fail;
 
 /// A scan marks its place inside a unit after about so many bytes.
 const MARK_BYTES: usize = 8 << 20;
@@ -24,6 +28,14 @@ pub(super) enum Ended<E> {
     Engine(E),
     /// There was no memory for zstd.
     Torn(Torn),
+    /// The store, or what stands beside a unit, is not to be read.
+    Refused(Error),
+}
+
+impl<E> From<Error> for Ended<E> {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
 }
 
 impl<E> From<Closed> for Ended<E> {
@@ -39,15 +51,23 @@ impl<E> From<Torn> for Ended<E> {
 }
 
 impl<E> Ended<E> {
+    /// Turns it into why work on an engine stops.
+    pub(super) fn fail(self) -> Fail<E> {
+        match self {
+            Self::Engine(error) => Fail::Engine(error),
+            ended => Fail::Stop(ended.stop(|_| Stop::Closed)),
+        }
+    }
+
     /// Turns it into what ends a stream.
     pub(super) fn stop(self, failed: impl FnOnce(E) -> Stop) -> Stop {
         match self {
             Self::Closed => Stop::Closed,
             Self::Engine(error) => failed(error),
             Self::Torn(torn) => {
-                let kind = restow_store::ErrorKind::Failed;
-                Stop::Error(restow_store::Error::new(kind, "read units", torn.to_string()))
+                Stop::Error(Error::new(ErrorKind::Failed, "read units", torn.to_string()))
             }
+            Self::Refused(error) => Stop::Error(error),
         }
     }
 }
@@ -58,11 +78,13 @@ pub(super) struct Reader<'c> {
     joiner: Joiner,
     /// The unit whose parts the joiner holds.
     joining: i64,
+    /// The unit whose control record was reported last.
+    reported: i64,
 }
 
 impl<'c> Reader<'c> {
     pub(super) fn new(out: &'c FrameSender) -> Result<Self, Torn> {
-        Ok(Self { out, joiner: Joiner::new()?, joining: -1 })
+        Ok(Self { out, joiner: Joiner::new()?, joining: -1, reported: -1 })
     }
 
     /// Reads units by name.
@@ -72,6 +94,7 @@ impl<'c> Reader<'c> {
         units: &[UnitId],
         what: &Selection,
     ) -> Result<(), Ended<R::Error>> {
+        not_retired(rows, "read units")?;
         let token = match &what.view {
             View::Active => None,
             View::Staged(token) => Some(token.as_str()),
@@ -161,22 +184,36 @@ impl<'c> Reader<'c> {
         let from = at.and_then(|c| c.0[..].try_into().ok()).map_or(from, i64::from_be_bytes);
         rows.pages_numbered(from, to, &mut |rows, unit, page| {
             let next = page.page_no + 1;
-            self.begin(unit)?;
-            self.page(rows, unit, page, &Selection::all())?;
-            let unit = unit.unit.clone();
-            self.out.send(Frame::End { unit, control: None, digest: None })?;
+            if let Some(control) = self.begin(unit)? {
+                self.page(rows, unit, page, &Selection::all())?;
+                let unit = unit.unit.clone();
+                self.out.send(Frame::End { unit, control, digest: None })?;
+            }
             self.out.send(Frame::Mark(Cursor(Bytes::copy_from_slice(&next.to_be_bytes()))))?;
             Ok(())
         })
     }
 
-    fn begin(&mut self, row: &UnitRow) -> Result<(), Closed> {
+    /// Begins a unit; returns its control record, or nothing at all where that cannot be read:
+    /// such a unit is not to be taken for one that has none.
+    fn begin(&mut self, row: &UnitRow) -> Result<Option<Option<Control>>, Closed> {
         if self.joining != row.unit_no {
             self.joiner.clear();
             self.joining = row.unit_no;
         }
         let (unit, dialect) = (row.unit.clone(), row.dialect);
-        self.out.send(Frame::Begin { unit, dialect, control: None })
+        match row.control() {
+            Ok(control) => {
+                self.out.send(Frame::Begin { unit, dialect, control: control.clone() })?;
+                Ok(Some(control))
+            }
+            Err(error) => {
+                if std::mem::replace(&mut self.reported, row.unit_no) != row.unit_no {
+                    self.out.send(damage::control_frame(row, &error))?;
+                }
+                Ok(None)
+            }
+        }
     }
 
     fn unit<R: ReadRows>(
@@ -186,12 +223,12 @@ impl<'c> Reader<'c> {
         what: &Selection,
         marks: bool,
     ) -> Result<(), Ended<R::Error>> {
-        self.begin(row)?;
+        let Some(control) = self.begin(row)? else { return Ok(()) };
         if what.content != Content::Nothing {
             self.records(rows, row, what, marks)?;
         }
         let (unit, digest) = (row.unit.clone(), Some(row.digest));
-        Ok(self.out.send(Frame::End { unit, control: None, digest })?)
+        Ok(self.out.send(Frame::End { unit, control, digest })?)
     }
 
     fn records<R: ReadRows>(

@@ -4,9 +4,10 @@
 //! are, an engine says how they are found and changed.
 
 use bytes::Bytes;
-use restow_model::{Dialect, Digest, Key, UnitDigest, UnitId};
+use restow_model::{Control, Dialect, Digest, Key, UnitDigest, UnitId};
+use restow_store::managed::{self, Noted, StoredEntry};
 use restow_store::parts::Part;
-use restow_store::{KeyRange, Order};
+use restow_store::{Entry, KeyRange, Order};
 
 use super::damage::Damage;
 use super::read::Ended;
@@ -30,6 +31,8 @@ pub(super) struct UnitRow {
     pub(super) newest: Option<String>,
     /// The last operation that had an id.
     pub(super) op_id: Option<Digest>,
+    /// The unit's control record, as it is stored; also beside a staged copy that is read.
+    pub(super) control: Option<Vec<u8>>,
 }
 
 impl UnitRow {
@@ -44,7 +47,13 @@ impl UnitRow {
             version: 0,
             newest: None,
             op_id: None,
+            control: None,
         }
+    }
+
+    /// Reads the control record.
+    pub(super) fn control(&self) -> restow_store::Result<Option<Control>> {
+        self.control.as_deref().map(|bytes| managed::control(bytes, &self.unit)).transpose()
     }
 }
 
@@ -103,6 +112,12 @@ pub(super) trait ReadRows: Sized {
     /// Why the engine fails.
     type Error;
 
+    /// Reads the bytes of the store's record.
+    fn store(&mut self) -> Result<Option<Bytes>, Self::Error>;
+
+    /// Reads the journal of a unit with control record, behind a seq.
+    fn entries(&mut self, unit: &UnitId, after: u64) -> Result<Vec<StoredEntry>, Self::Error>;
+
     /// Finds units, or their staged copies under a token, in the order given.
     fn units(&mut self, names: &[UnitId], token: Option<&str>)
     -> Result<Vec<UnitRow>, Self::Error>;
@@ -115,7 +130,8 @@ pub(super) trait ReadRows: Sized {
         limit: usize,
     ) -> Result<Vec<UnitRow>, Self::Error>;
 
-    /// Lists units that have lost all their pages.
+    /// Lists units that have lost all their pages; one that holds nothing by its control record
+    /// has none.
     fn units_without_pages(&mut self) -> Result<Vec<UnitId>, Self::Error>;
 
     /// Lists up to `limit` units with their newest checkpoint ids, newest first, skipping some.
@@ -167,6 +183,23 @@ pub(super) trait WriteRows {
 
     /// How long a record's key, and a unit's name, may be.
     const KEY_BYTES_MAX: usize;
+
+    /// Reads the bytes of the store's record.
+    fn store(&mut self) -> Result<Option<Bytes>, Self::Error>;
+
+    /// Looks into the journal of a unit with control record.
+    fn noted(
+        &mut self,
+        unit: &UnitId,
+        op_id: Option<Digest>,
+        after: u64,
+    ) -> Result<Noted, Self::Error>;
+
+    /// Adds an entry to a unit's journal.
+    fn note(&mut self, unit: &UnitId, entry: &Entry) -> Result<(), Self::Error>;
+
+    /// Forgets entries of a unit's journal, up to a seq.
+    fn forget(&mut self, unit: &UnitId, upto: u64) -> Result<(), Self::Error>;
 
     /// Finds a unit.
     fn unit(&mut self, unit: &UnitId) -> Result<Option<UnitRow>, Self::Error>;

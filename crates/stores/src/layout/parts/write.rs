@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use restow_model::{Dialect, Key, Record, Token, UnitId, canonical};
+use restow_model::{Control, Dialect, Key, Record, Token, UnitDigest, UnitId, canonical};
 use restow_store::parts::part::Codec;
 use restow_store::parts::{Log, Torn};
 use restow_store::{
-    Capabilities, Current, Error, ErrorKind, Expect, Guard, Op, Purged, RecordOutcome, Role, Stamp,
-    StoreRecord, Then, UnitOps, UnitOutcome, Unsupported, WithoutControl,
+    Capabilities, Current, Error, ErrorKind, Expect, Guard, Op, RecordOutcome, Stamp, Then,
+    UnitOps, UnitOutcome, Unsupported, managed,
 };
 
+use super::beside::{self, Look};
 use super::damage::Damage;
 use super::edit::PageEditor;
 use super::log::{self, PartSink};
@@ -20,8 +21,6 @@ use super::rows::{Staging, UnitRow, WriteRows};
 
 /// What an apply is called in errors.
 pub(super) const OPERATION: &str = "write units";
-/// Why what a migration needs is refused.
-const NO_CONTROL: &str = "this store keeps no control records yet";
 /// How many bytes one unit may put in one apply.
 const APPLY_BYTES_MAX: usize = 32 << 20;
 /// How many logs stay open from one apply to the next.
@@ -80,19 +79,9 @@ pub(super) fn capabilities() -> Capabilities {
     Capabilities {
         apply_bytes_max: APPLY_BYTES_MAX,
         keeps_digests: true,
+        live: true,
         ..Capabilities::default()
     }
-}
-
-/// Returns what a store says of itself when it is made ready for a role; refuses what would need
-/// control records.
-pub(super) fn role(role: Role, address: &str) -> Result<StoreRecord, Error> {
-    if role != Role::CopyTarget {
-        let message = "this store keeps no control records yet, so no migration may run on it";
-        let error = Error::new(ErrorKind::Unsupported, "prepare a parts store", message);
-        return Err(error.with("store", address));
-    }
-    Ok(StoreRecord { id: None, without_control: WithoutControl::Legacy })
 }
 
 /// Says whether a record's key can be held.
@@ -136,30 +125,8 @@ impl<E> Stop<E> {
     }
 }
 
-fn engine<E>(error: E) -> Stop<E> {
+pub(super) fn engine<E>(error: E) -> Stop<E> {
     Stop::Damage(Damage::Engine(error))
-}
-
-/// Refuses what needs control records.
-pub(super) fn no_control<T>(operation: &'static str, address: &str) -> Result<T, Error> {
-    Err(Error::new(ErrorKind::Unsupported, operation, NO_CONTROL).with("store", address))
-}
-
-/// Removes a unit that is still as it was seen.
-pub(super) fn purge<R: WriteRows>(
-    rows: &mut R,
-    unit: &UnitId,
-    stamp: &Stamp,
-) -> Result<Purged, R::Error> {
-    let Some(row) = rows.unit(unit)? else { return Ok(Purged::Absent) };
-    if *stamp != Stamp::Content(row.digest) {
-        return Ok(Purged::Lost);
-    }
-    if let Some((staged, _)) = rows.staged(unit)? {
-        rows.remove_unit(staged.unit_no)?;
-    }
-    rows.remove_unit(row.unit_no)?;
-    Ok(Purged::Removed(row.digest.records))
 }
 
 /// Applies the operations of one unit.
@@ -168,60 +135,120 @@ pub(super) fn apply<R: WriteRows>(
     writer: &mut Writer,
     ops: &UnitOps,
 ) -> Result<UnitOutcome, Stop<R::Error>> {
-    if ops.needs_control() {
-        return Ok(failed(ErrorKind::Unsupported, NO_CONTROL, ops));
+    within::<R>(ops)?;
+    let store = beside::store(rows)?;
+    let active = rows.unit(&ops.unit).map_err(engine)?;
+    let control = active.as_ref().map_or(Ok(None), UnitRow::control).map_err(refused)?;
+    let mut held = Look { rows: &mut *rows, unit: &ops.unit, active: active.as_ref(), control };
+    if let Some(outcome) = managed::admit(&mut held, store.as_ref(), ops).map_err(engine)? {
+        return Err(Stop::Outcome(outcome));
     }
-    if let Some(why) = ops.fault() {
-        return Ok(failed(ErrorKind::Invalid, why, ops));
+    let control = held.control;
+    if managed::forgets_staged(control.as_ref(), ops)
+        && let Some((staged, _)) = rows.staged(&ops.unit).map_err(engine)?
+    {
+        rows.remove_unit(staged.unit_no).map_err(engine)?;
     }
+    let row = match (&ops.guard, &ops.then) {
+        (_, Then::Stage(token)) => stage_row(rows, ops, token)?,
+        (Guard::Staging(token), _) | (_, Then::Promote(token) | Then::Discard(token)) => {
+            staged_row(rows, ops, token)?
+        }
+        _ => visible(rows, active.clone(), ops)?,
+    };
+    let (row, log, records) = write_records(rows, writer, row, ops)?;
+    let (unit_no, version) = (row.unit_no, row.version);
+    let after = settle(rows, ops, active, control.as_ref(), row)?;
+    // A whole unit in one apply is not written to again soon; one that is staged, or in use, is.
+    let ends = matches!(ops.then, Then::Keep | Then::Promote(_) | Then::Discard(_));
+    if !ends || matches!((&ops.guard, &ops.then), (Guard::Staging(_), Then::Keep)) {
+        writer.ahead.push((unit_no, (version, log)));
+    }
+    Ok(UnitOutcome::Applied { generation: after.generation(), records })
+}
+
+/// Refuses what makes no sense, what is too much and what has no place.
+fn within<R: WriteRows>(ops: &UnitOps) -> Result<(), Stop<R::Error>> {
+    managed::sensible(ops, &capabilities()).map_err(refused)?;
     let weight: usize = ops.ops.iter().map(weight).sum();
     if weight > APPLY_BYTES_MAX && ops.ops.len() > 1 {
-        return Ok(UnitOutcome::TooLarge);
+        return Err(Stop::Outcome(UnitOutcome::TooLarge));
     }
     if ops.unit.as_str().len() > R::KEY_BYTES_MAX {
         let message = format!("the unit's name is longer than {} bytes", R::KEY_BYTES_MAX);
-        return Ok(failed(ErrorKind::Unsupported, &message, ops));
+        let error = Error::new(ErrorKind::Unsupported, OPERATION, message);
+        return Err(refused(error.with("unit", ops.unit.to_string())));
     }
-    for op in ops.ops.iter() {
-        if let Op::Put { record, .. } = op
-            && let Err(unsupported) = check::<R>(record)
-        {
-            return Ok(UnitOutcome::Unsupported(unsupported));
-        }
-    }
-    let active = rows.unit(&ops.unit).map_err(engine)?;
-    if ops.op_id.is_some() && active.as_ref().is_some_and(|row| row.op_id == ops.op_id) {
-        return Ok(UnitOutcome::AlreadyApplied { generation: None });
-    }
-    check_guard(ops, active.as_ref())?;
-    let row = match (&ops.guard, &ops.then) {
-        (Guard::Staging(token), _) => staged_row(rows, ops, token)?,
-        (_, Then::Stage(token)) => stage_row(rows, ops, token)?,
-        _ => match active.clone() {
-            Some(row) => row,
-            None => rows.insert_unit(&ops.unit, ops.dialect, None).map_err(engine)?,
-        },
-    };
-    let (row, log, records) = write_records(rows, writer, row, ops)?;
-    let unit_no = row.unit_no;
-    match &ops.then {
-        Then::Keep | Then::Stage(_) if row.digest.records > 0 || is_staged(ops) => {}
-        // A unit without records is not there.
-        Then::Keep | Then::Stage(_) | Then::Discard(_) => {
-            rows.remove_unit(unit_no).map_err(engine)?;
-        }
-        Then::Promote(token) => promote(rows, ops, token, active.as_ref(), &row)?,
-        Then::Bump | Then::Tombstone => return Err(unmanaged(ops)),
-    }
-    // A whole unit in one apply is not written to again soon; a staged one is.
-    if is_staged(ops) && !matches!(ops.then, Then::Promote(_) | Then::Discard(_)) {
-        writer.ahead.push((unit_no, (row.version, log)));
-    }
-    Ok(UnitOutcome::Applied { generation: None, records })
+    let mut puts = ops.ops.iter().filter_map(|op| match op {
+        Op::Put { record, .. } => Some(record),
+        _ => None,
+    });
+    puts.try_for_each(check::<R>).map_err(|why| Stop::Outcome(UnitOutcome::Unsupported(why)))
 }
 
-fn is_staged(ops: &UnitOps) -> bool {
-    matches!(ops.guard, Guard::Staging(_)) || matches!(ops.then, Then::Stage(_))
+fn visible<R: WriteRows>(
+    rows: &mut R,
+    active: Option<UnitRow>,
+    ops: &UnitOps,
+) -> Result<UnitRow, Stop<R::Error>> {
+    match active {
+        Some(row) => Ok(row),
+        None => rows.insert_unit(&ops.unit, ops.dialect, None).map_err(engine),
+    }
+}
+
+/// Brings the rows of unit and staged copy to where the operations, which were written to `row`,
+/// want them.
+fn settle<R: WriteRows>(
+    rows: &mut R,
+    ops: &UnitOps,
+    active: Option<UnitRow>,
+    control: Option<&Control>,
+    mut row: UnitRow,
+) -> Result<managed::After, Stop<R::Error>> {
+    let visible_digest = active.as_ref().map_or_else(UnitDigest::default, |row| row.digest);
+    let (is_staged, digest) = match (&ops.guard, &ops.then) {
+        (_, Then::Promote(_)) => (true, row.digest),
+        (Guard::Staging(_), _) | (_, Then::Stage(_) | Then::Discard(_)) => (true, visible_digest),
+        _ => (false, row.digest),
+    };
+    let after = managed::conclude(control, ops, digest);
+    let bytes = after.control.as_ref().map(Control::to_bytes);
+    match &ops.then {
+        Then::Promote(token) => {
+            promote(rows, ops, token, active.as_ref(), &row)?;
+            row.control = bytes;
+            keep_unit(rows, &row)?;
+        }
+        _ if is_staged => {
+            match &ops.then {
+                Then::Discard(_) => rows.remove_unit(row.unit_no).map_err(engine)?,
+                _ => rows.save_unit(&row).map_err(engine)?,
+            }
+            if bytes.is_some() {
+                let mut unit = visible(rows, active, ops)?;
+                unit.control = bytes;
+                rows.save_unit(&unit).map_err(engine)?;
+            }
+        }
+        _ => {
+            row.control = bytes;
+            keep_unit(rows, &row)?;
+        }
+    }
+    if let Some(entry) = &after.entry {
+        rows.note(&ops.unit, entry).map_err(engine)?;
+    }
+    Ok(after)
+}
+
+/// Saves a unit's row; without records and control record the unit is not there.
+fn keep_unit<R: WriteRows>(rows: &mut R, row: &UnitRow) -> Result<(), Stop<R::Error>> {
+    let kept = match row.digest.records == 0 && row.control.is_none() {
+        true => rows.remove_unit(row.unit_no),
+        false => rows.save_unit(row),
+    };
+    kept.map_err(engine)
 }
 
 fn weight(op: &Op) -> usize {
@@ -231,31 +258,12 @@ fn weight(op: &Op) -> usize {
     }
 }
 
-fn failed(kind: ErrorKind, message: &str, ops: &UnitOps) -> UnitOutcome {
-    let error = Error::new(kind, OPERATION, message);
-    UnitOutcome::Failed(error.with("unit", ops.unit.to_string()))
-}
-
-fn unmanaged<E>(ops: &UnitOps) -> Stop<E> {
-    Stop::Outcome(failed(ErrorKind::Unsupported, NO_CONTROL, ops))
+pub(super) fn refused<E>(error: Error) -> Stop<E> {
+    Stop::Outcome(UnitOutcome::Failed(error))
 }
 
 fn lost<E>(current: Current) -> Stop<E> {
     Stop::Outcome(UnitOutcome::Lost(current))
-}
-
-fn current(active: Option<&UnitRow>) -> Current {
-    active.map_or(Current::Absent, |row| Current::Unmanaged(Some(row.digest)))
-}
-
-fn check_guard<E>(ops: &UnitOps, active: Option<&UnitRow>) -> Result<(), Stop<E>> {
-    let holds = match &ops.guard {
-        Guard::Unmanaged | Guard::Staging(_) => true,
-        Guard::Absent => active.is_none(),
-        Guard::Exactly(Stamp::Content(digest)) => active.is_some_and(|row| row.digest == *digest),
-        Guard::Exactly(Stamp::Control(_)) | Guard::LiveAt { .. } => return Err(unmanaged(ops)),
-    };
-    if holds { Ok(()) } else { Err(lost(current(active))) }
 }
 
 fn staged_row<R: WriteRows>(
@@ -279,19 +287,20 @@ fn stage_row<R: WriteRows>(
         Some((other, _)) => rows.remove_unit(other.unit_no).map_err(engine)?,
         None => {}
     }
-    let staging = Staging { token: token.as_str().into(), active: guard_bytes(&ops.guard) };
+    let staging = Staging { token: token.as_str().into(), active: guard_bytes(ops) };
     rows.insert_unit(&ops.unit, ops.dialect, Some(staging)).map_err(engine)
 }
 
 /// What a staging has to find again when it is promoted: anything, nothing, or just this.
-fn guard_bytes(guard: &Guard) -> Vec<u8> {
-    match guard {
-        Guard::Absent => vec![1],
-        Guard::Exactly(Stamp::Content(digest)) => [&[2][..], &digest.to_bytes()].concat(),
+fn guard_bytes(ops: &UnitOps) -> Vec<u8> {
+    match managed::guard_of_staged(ops) {
+        Some(Guard::Absent) => vec![1],
+        Some(Guard::Exactly(Stamp::Content(digest))) => [&[2][..], &digest.to_bytes()].concat(),
         _ => vec![0],
     }
 }
 
+/// Makes a staged copy the unit; the caller saves its row.
 fn promote<R: WriteRows>(
     rows: &mut R,
     ops: &UnitOps,
@@ -309,19 +318,15 @@ fn promote<R: WriteRows>(
         _ => true,
     };
     if !holds {
-        return Err(lost(current(active)));
+        return Err(lost(beside::current(active)));
     }
     if let Some(old) = active {
         rows.remove_unit(old.unit_no).map_err(engine)?;
     }
-    let done = match row.digest.records {
-        0 => rows.remove_unit(row.unit_no),
-        _ => rows.promote(row.unit_no),
-    };
-    done.map_err(engine)
+    rows.promote(row.unit_no).map_err(engine)
 }
 
-/// Writes the operations into the pages and the log of a row, and saves the row.
+/// Writes the operations into the pages and the log of a row; the caller saves the row.
 fn write_records<R: WriteRows>(
     rows: &mut R,
     writer: &mut Writer,
@@ -332,12 +337,14 @@ fn write_records<R: WriteRows>(
     let mut pages = PageEditor::new(&row, &mut writer.pages);
     let (unit_no, codec) = (row.unit_no, &mut writer.parts);
     let mut outcomes = Vec::with_capacity(ops.ops.len());
-    for op in ops.ops.iter() {
+    let last = matches!(ops.then, Then::Tombstone).then_some(&Op::Clear);
+    for op in ops.ops.iter().chain(last) {
         match op {
             Op::Clear => {
                 pages.clear();
                 rows.clear(unit_no).map_err(engine)?;
                 log = Log::new(0);
+                row.newest = None;
             }
             Op::Remove { key, expect } => {
                 expected(rows, &mut pages, key, *expect)?;
@@ -367,7 +374,6 @@ fn write_records<R: WriteRows>(
     if ops.dialect != Dialect::Any {
         row.dialect = ops.dialect;
     }
-    rows.save_unit(&row).map_err(engine)?;
     Ok((row, log, outcomes))
 }
 

@@ -7,13 +7,18 @@ use restow_store::parts::Part;
 use crate::layout::parts::rows::{PageRow, Staging, UnitRow};
 
 pub(super) const UNIT: &str = "unit_no, unit, dialect, digest, next, version, newest, op_id";
+/// The control record, behind [`UNIT`], of a store that has the column, and of one that has not.
+pub(super) fn control(has_control: bool) -> &'static str {
+    if has_control { "control" } else { "NULL::bytea" }
+}
+
 pub(super) const PART: &str = "first, count, raw_len, digest";
 
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Reads the columns of [`UNIT`], from one on.
+/// Reads the columns of [`UNIT`] and the control record, from one on.
 pub(super) fn unit(row: &Row, at: usize) -> Result<UnitRow, postgres::Error> {
     let dialect: i16 = row.try_get(at + 2)?;
     let dialect = u8::try_from(dialect).ok().and_then(Dialect::from_code);
@@ -29,13 +34,14 @@ pub(super) fn unit(row: &Row, at: usize) -> Result<UnitRow, postgres::Error> {
         version: row.try_get(at + 5)?,
         newest: newest.map(text),
         op_id: op_id.and_then(Digest::from_slice),
+        control: row.try_get(at + 8)?,
     })
 }
 
 /// Reads token and guard of a staged copy, which stand behind a unit's columns.
 pub(super) fn staging(row: &Row) -> Result<Option<Staging>, postgres::Error> {
-    let token: Option<&[u8]> = row.try_get(8)?;
-    let active: Option<Vec<u8>> = row.try_get(9)?;
+    let token: Option<&[u8]> = row.try_get(9)?;
+    let active: Option<Vec<u8>> = row.try_get(10)?;
     Ok(token.map(|token| Staging { token: text(token), active: active.unwrap_or_default() }))
 }
 

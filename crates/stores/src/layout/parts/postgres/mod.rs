@@ -28,7 +28,9 @@ use restow_store::{
     UnitOutcome, Unsupported,
 };
 
+use crate::engine::fail::Fail as EngineFail;
 use crate::engine::postgres::{Fail, Server, registers};
+use crate::layout::parts::beside::{self, not_retired};
 use crate::layout::parts::query::NewestFirst;
 use crate::layout::parts::read::{Ended, Reader};
 use crate::layout::parts::rows::ReadRows;
@@ -149,12 +151,9 @@ impl PartsPostgres {
                 if !there(&is_made, &tables, tx)? {
                     return Ok(());
                 }
+                let mut rows = Snapshot::new(tx, &tables)?;
                 let reader = Reader::new(out).map_err(Ended::Torn);
-                let done = reader.and_then(|mut r| work(&mut Snapshot::new(tx, &tables), &mut r));
-                done.map_err(|ended| match ended {
-                    Ended::Engine(fail) => fail,
-                    ended => Fail::Stop(ended.stop(|_| Stop::Closed)),
-                })
+                reader.and_then(|mut reader| work(&mut rows, &mut reader)).map_err(failed)
             })
         })
     }
@@ -163,16 +162,44 @@ impl PartsPostgres {
     async fn look<T, F>(&self, operation: &'static str, work: F) -> Result<T>
     where
         T: Default + Send + 'static,
-        F: FnOnce(&mut Snapshot<'_, '_>) -> Result<T, Fail> + Send + 'static,
+        F: FnOnce(&mut Snapshot<'_, '_>) -> Result<T, Ended<Fail>> + Send + 'static,
     {
         let (tables, is_made) = (self.tables.clone(), self.is_made.clone());
         let read = move |server: &Server| {
             server.read(operation, |tx| match there(&is_made, &tables, tx)? {
-                true => work(&mut Snapshot::new(tx, &tables)),
+                true => work(&mut Snapshot::new(tx, &tables)?).map_err(failed),
                 false => Ok(T::default()),
             })
         };
         self.server.run(operation, read).await
+    }
+
+    /// Changes one unit otherwise than by operations.
+    async fn change<T, F>(&self, operation: &'static str, unit: UnitId, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Work<'_, '_>, &UnitId) -> Result<T, Ended<Fail>> + Send + 'static,
+    {
+        self.to_be_written()?;
+        let tables = self.tables.clone();
+        let change = move |server: &Server| {
+            server.write(operation, |tx| {
+                let mut rows = Work::begin(tx, &tables, &[&unit])?;
+                rows.open(&unit);
+                let done = work(&mut rows, &unit).map_err(failed)?;
+                rows.keep()?;
+                rows.finish().map(|()| done)
+            })
+        };
+        self.server.run(operation, change).await
+    }
+}
+
+/// Returns why reading stopped.
+fn failed(ended: Ended<Fail>) -> Fail {
+    match ended.fail() {
+        EngineFail::Engine(fail) => fail,
+        EngineFail::Stop(stop) => stop.into(),
     }
 }
 
@@ -194,7 +221,11 @@ fn error(stop: Stop) -> Error {
 #[async_trait]
 impl NewestFirst for PartsPostgres {
     async fn newest_units(&self, skip: usize, limit: usize) -> Result<Vec<(UnitId, String)>> {
-        self.look("list units", move |rows| rows.newest_units(skip, limit)).await
+        self.look("list units", move |rows| {
+            not_retired(rows, "list units")?;
+            rows.newest_units(skip, limit).map_err(Ended::Engine)
+        })
+        .await
     }
 }
 
@@ -208,14 +239,25 @@ impl Store for PartsPostgres {
         write::check::<Work<'_, '_>>(record)
     }
 
-    async fn prepare(&self, role: Role, _id: &str) -> Result<StoreRecord> {
-        let record = write::role(role, &self.info.address)?;
+    async fn prepare(&self, role: Role, id: &str) -> Result<StoreRecord> {
+        const OPERATION: &str = "prepare a store";
         self.make().await?;
-        Ok(record)
+        let (tables, id) = (self.tables.clone(), id.to_owned());
+        let work = move |server: &Server| {
+            server.write(OPERATION, |tx| {
+                if role != Role::CopyTarget && !tables.store(tx)?.1 {
+                    tables.make_control(tx)?;
+                }
+                registers::prepare(tx, &tables.register, role, &id)
+            })
+        };
+        self.server.run(OPERATION, work).await
     }
 
     async fn segments(&self, want: usize, by: Enumeration) -> Result<Vec<Segment>> {
-        self.look("divide a store", move |rows| segments(rows, want, by)).await
+        let work =
+            move |rows: &mut Snapshot<'_, '_>| segments(rows, want, by).map_err(Ended::Engine);
+        self.look("divide a store", work).await
     }
 
     async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
@@ -234,31 +276,19 @@ impl Store for PartsPostgres {
         self.server.run(write::OPERATION, work).await
     }
 
-    async fn journal(&self, _unit: UnitId, _after: u64) -> Result<Told> {
-        write::no_control("read a journal", &self.info.address)
+    async fn journal(&self, unit: UnitId, after: u64) -> Result<Told> {
+        let read = move |rows: &mut Snapshot<'_, '_>| beside::journal(rows, &unit, after).map(Some);
+        let told = self.look("read a journal", read).await?;
+        Ok(told.unwrap_or(Told { control: None, entries: None }))
     }
 
-    async fn trim(&self, _unit: UnitId, _upto: u64) -> Result<()> {
-        write::no_control("trim a journal", &self.info.address)
+    async fn trim(&self, unit: UnitId, upto: u64) -> Result<()> {
+        self.change("trim a journal", unit, move |work, unit| beside::trim(work, unit, upto)).await
     }
 
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
-        if matches!(exactly, Stamp::Control(_)) {
-            return write::no_control("remove a unit", &self.info.address);
-        }
-        const OPERATION: &str = "remove a unit";
-        self.to_be_written()?;
-        let tables = self.tables.clone();
-        let work = move |server: &Server| {
-            server.write(OPERATION, |tx| {
-                let mut work = Work::begin(tx, &tables, &[&unit])?;
-                work.open(&unit);
-                let purged = write::purge(&mut work, &unit, &exactly)?;
-                work.keep()?;
-                work.finish().map(|()| purged)
-            })
-        };
-        self.server.run(OPERATION, work).await
+        self.change("remove a unit", unit, move |work, unit| beside::purge(work, unit, &exactly))
+            .await
     }
 
     async fn optimize(&self) -> Result<()> {
@@ -272,8 +302,10 @@ impl Store for PartsPostgres {
 
     async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>> {
         let table = self.tables.register.clone();
-        let read =
-            move |rows: &mut Snapshot<'_, '_>| Ok(registers::read(rows.tx, &table, &name.0)?);
+        let read = move |rows: &mut Snapshot<'_, '_>| {
+            let held = registers::read(rows.tx, &table, &name.0);
+            held.map_err(|error| Ended::Engine(error.into()))
+        };
         self.look("read a register", read).await
     }
 

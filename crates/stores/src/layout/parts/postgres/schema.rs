@@ -3,8 +3,14 @@
 //! Names of units, ids and keys are bytes: they hold whatever text there is, and ascend by bytes
 //! under any collation and encoding of the database.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
 use postgres::Transaction;
 use postgres::types::Type;
+use restow_store::{RegisterName, StoreRecord};
+
+use crate::engine::postgres::{journal, registers};
 
 /// The number of the format.
 pub(super) const FORMAT: i32 = 1;
@@ -58,7 +64,7 @@ ALTER TABLE restow_part ALTER COLUMN data SET STORAGE EXTERNAL;
 ";
 
 /// The qualified names of a store's tables, as SQL writes them.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Tables {
     /// The schema, bare.
     pub(super) schema: String,
@@ -72,7 +78,11 @@ pub(super) struct Tables {
     pub(super) part: String,
     /// Registers.
     pub(super) register: String,
+    /// Journals, made when the store is prepared for a migration.
+    pub(super) journal: String,
     layout: String,
+    /// Whether the store is known to be prepared for a migration; it remains so.
+    has_control: AtomicBool,
 }
 
 /// What a schema is, as far as this layout is concerned.
@@ -100,7 +110,9 @@ impl Tables {
             page: table("restow_page"),
             part: table("restow_part"),
             register: table("restow_register"),
+            journal: table("restow_journal"),
             layout: table("restow_layout"),
+            has_control: AtomicBool::new(false),
         }
     }
 
@@ -129,8 +141,7 @@ impl Tables {
         if found != Found::Empty {
             return Ok(found);
         }
-        let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
-        tx.query_typed(lock, &[(&format!("restow schema {}", self.schema), Type::TEXT)])?;
+        self.lock(tx)?;
         match self.find(tx)? {
             Found::Empty => {}
             found => return Ok(found),
@@ -141,12 +152,58 @@ impl Tables {
         if tx.query_typed_opt(sql, &[(&self.schema, Type::TEXT)])?.is_none() {
             tx.batch_execute(&format!("CREATE SCHEMA {schema}"))?;
         }
-        let register = crate::engine::postgres::registers::ddl(&self.register);
+        let register = registers::ddl(&self.register);
         tx.batch_execute(&format!(
             "SET LOCAL search_path = {schema}; {TABLES} {register}; \
              INSERT INTO restow_layout VALUES ('parts', {FORMAT})"
         ))?;
         Ok(Found::Ours)
+    }
+
+    /// Reads the store's record, and says whether the store was prepared for a migration.
+    pub(super) fn store(
+        &self,
+        tx: &mut Transaction<'_>,
+    ) -> Result<(Option<Bytes>, bool), postgres::Error> {
+        let held = registers::read(tx, &self.register, &RegisterName::store().0)?;
+        let bytes = held.map(|(_, bytes)| bytes);
+        let record = bytes.as_deref().and_then(StoreRecord::from_bytes);
+        let has_control = record.is_some_and(|record| record.id.is_some());
+        self.has_control.store(has_control, Ordering::Release);
+        Ok((bytes, has_control))
+    }
+
+    /// Does the same for who is going to write: a migration's store stays what it is until the
+    /// transaction ends.
+    pub(super) fn store_held(
+        &self,
+        tx: &mut Transaction<'_>,
+    ) -> Result<(Option<Bytes>, bool), postgres::Error> {
+        if !self.has_control.load(Ordering::Acquire) {
+            let (bytes, has_control) = self.store(tx)?;
+            if !has_control {
+                return Ok((bytes, false));
+            }
+        }
+        registers::hold_store(tx, &self.register)?;
+        self.store(tx)
+    }
+
+    /// Makes what a migration needs beside the tables; several may come at once.
+    pub(super) fn make_control(&self, tx: &mut Transaction<'_>) -> Result<(), postgres::Error> {
+        self.lock(tx)?;
+        tx.batch_execute(&format!(
+            "ALTER TABLE {} ADD COLUMN IF NOT EXISTS control bytea; {}",
+            self.unit,
+            journal::ddl(&self.journal)
+        ))
+    }
+
+    /// Keeps everybody else from making tables until the transaction ends.
+    fn lock(&self, tx: &mut Transaction<'_>) -> Result<(), postgres::Error> {
+        let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+        let name = format!("restow schema {}", self.schema);
+        tx.query_typed(lock, &[(&name, Type::TEXT)]).map(drop)
     }
 }
 

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use postgres::Transaction;
 use postgres::types::{ToSql, Type};
+use restow_model::UnitId;
+use restow_store::Entry;
 use restow_store::parts::Part;
 
 use super::schema::Tables;
-use crate::engine::postgres::Fail;
+use crate::engine::postgres::{Fail, journal};
 use crate::layout::parts::rows::{NewPage, Staging, UnitRow};
 
 /// What is to be changed, in the order of the fields.
@@ -23,6 +25,8 @@ pub(super) struct Changes {
     parts: BTreeMap<(i64, u64), Part>,
     /// Units as they are in the end.
     pub(super) units: BTreeMap<i64, (UnitRow, Option<Staging>)>,
+    /// Journal entries that units leave.
+    entries: Vec<(UnitId, Entry)>,
     /// How many bytes pages and parts have.
     pub(super) bytes: usize,
 }
@@ -59,6 +63,10 @@ impl Changes {
         }
     }
 
+    pub(super) fn note(&mut self, unit: &UnitId, entry: &Entry) {
+        self.entries.push((unit.clone(), entry.clone()));
+    }
+
     /// Says whether pages change that the server does not know of.
     pub(super) fn has_pages(&self) -> bool {
         !(self.pages.is_empty() && self.removed_pages.is_empty() && self.cleared.is_empty())
@@ -72,6 +80,7 @@ impl Changes {
         self.pages.extend(other.pages);
         self.parts.extend(other.parts);
         self.units.extend(other.units);
+        self.entries.extend(other.entries);
         self.bytes += other.bytes;
     }
 
@@ -99,49 +108,66 @@ impl Changes {
         send_parts(tx, tables, &std::mem::take(&mut self.parts))
     }
 
-    /// Sends the units' own rows, in one order everywhere.
+    /// Sends the units' own rows, in one order everywhere, and their journal entries.
     pub(super) fn send_units(
         &mut self,
         tx: &mut Transaction<'_>,
         tables: &Tables,
+        has_control: bool,
     ) -> Result<(), Fail> {
+        for (unit, entry) in std::mem::take(&mut self.entries) {
+            journal::push(tx, &tables.journal, &unit, &entry)?;
+        }
         let mut units: Vec<_> = std::mem::take(&mut self.units).into_values().collect();
         if units.is_empty() {
             return Ok(());
         }
         units.sort_by(|(a, _), (b, _)| a.unit.as_str().cmp(b.unit.as_str()));
+        let (name, value, set) = match has_control {
+            true => (", control", ", $11", ", control = excluded.control"),
+            false => ("", "", ""),
+        };
         let sql = format!(
             "INSERT INTO {} (unit_no, unit, token, active, dialect, digest, next, version, newest, \
-             op_id) SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+             op_id{name}) SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10{value}) \
              ON CONFLICT (unit_no) DO UPDATE SET token = excluded.token, \
              active = excluded.active, dialect = excluded.dialect, digest = excluded.digest, \
              next = excluded.next, version = excluded.version, newest = excluded.newest, \
-             op_id = excluded.op_id",
+             op_id = excluded.op_id{set}",
             tables.unit
         );
         let row = |at: usize| &units[at].0;
         let staging = |at: usize| units[at].1.as_ref();
         let all = 0..units.len();
-        let digests: Vec<_> = all.clone().map(|at| row(at).digest.to_bytes()).collect();
-        tx.execute_typed(
-            &sql,
-            &[
-                column(all.clone().map(|at| row(at).unit_no), Type::INT8_ARRAY).borrow(),
-                column(all.clone().map(|at| row(at).unit.as_str().as_bytes()), BYTES).borrow(),
-                column(all.clone().map(|at| staging(at).map(|s| s.token.as_bytes())), BYTES)
-                    .borrow(),
-                column(all.clone().map(|at| staging(at).map(|s| &s.active[..])), BYTES).borrow(),
-                column(all.clone().map(|at| i16::from(row(at).dialect.code())), Type::INT2_ARRAY)
-                    .borrow(),
-                column(digests.iter().map(|digest| &digest[..]), BYTES).borrow(),
-                column(all.clone().map(|at| row(at).next as i64), Type::INT8_ARRAY).borrow(),
-                column(all.clone().map(|at| row(at).version), Type::INT8_ARRAY).borrow(),
-                column(all.clone().map(|at| row(at).newest.as_ref().map(|n| n.as_bytes())), BYTES)
-                    .borrow(),
-                column(all.map(|at| row(at).op_id.as_ref().map(|id| &id.as_bytes()[..])), BYTES)
-                    .borrow(),
-            ],
-        )?;
+        let each = || all.clone();
+        let digests: Vec<_> = each().map(|at| row(at).digest.to_bytes()).collect();
+        let numbers = column(each().map(|at| row(at).unit_no), Type::INT8_ARRAY);
+        let names = column(each().map(|at| row(at).unit.as_str().as_bytes()), BYTES);
+        let tokens = column(each().map(|at| staging(at).map(|s| s.token.as_bytes())), BYTES);
+        let actives = column(each().map(|at| staging(at).map(|s| &s.active[..])), BYTES);
+        let dialects = each().map(|at| i16::from(row(at).dialect.code()));
+        let dialects = column(dialects, Type::INT2_ARRAY);
+        let digests = column(digests.iter().map(|digest| &digest[..]), BYTES);
+        let nexts = column(each().map(|at| row(at).next as i64), Type::INT8_ARRAY);
+        let versions = column(each().map(|at| row(at).version), Type::INT8_ARRAY);
+        let newest = column(each().map(|at| row(at).newest.as_ref().map(|n| n.as_bytes())), BYTES);
+        let op_ids = each().map(|at| row(at).op_id.as_ref().map(|id| &id.as_bytes()[..]));
+        let op_ids = column(op_ids, BYTES);
+        let controls = column(each().map(|at| row(at).control.as_deref()), BYTES);
+        let mut values = vec![
+            numbers.borrow(),
+            names.borrow(),
+            tokens.borrow(),
+            actives.borrow(),
+            dialects.borrow(),
+            digests.borrow(),
+            nexts.borrow(),
+            versions.borrow(),
+            newest.borrow(),
+            op_ids.borrow(),
+        ];
+        values.extend(has_control.then(|| controls.borrow()));
+        tx.execute_typed(&sql, &values)?;
         Ok(())
     }
 }

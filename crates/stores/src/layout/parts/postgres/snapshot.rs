@@ -5,16 +5,18 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use bytes::Bytes;
 use postgres::types::{ToSql, Type};
 use postgres::{Row, Transaction};
 use restow_model::UnitId;
+use restow_store::managed::StoredEntry;
 use restow_store::parts::Part;
 use restow_store::{KeyRange, Order};
 
 use super::ahead::Ahead;
 use super::columns::{self, PART, UNIT};
 use super::schema::Tables;
-use crate::engine::postgres::Fail;
+use crate::engine::postgres::{Fail, journal};
 use crate::layout::parts::damage::Damage;
 use crate::layout::parts::read::Ended;
 use crate::layout::parts::rows::{EachNumbered, EachPage, PageRow, ReadRows, UnitRow};
@@ -35,6 +37,10 @@ type Value<'v> = (&'v (dyn ToSql + Sync), Type);
 pub(super) struct Snapshot<'s, 't> {
     pub(super) tx: &'s mut Transaction<'t>,
     pub(super) tables: &'s Tables,
+    /// Whether the store was prepared for a migration.
+    has_control: bool,
+    /// The store's record.
+    store: Option<Bytes>,
     /// Units that are going to be read, in order, and what was fetched of them together.
     pub(super) coming: VecDeque<i64>,
     pub(super) ahead: HashMap<i64, Ahead>,
@@ -54,9 +60,15 @@ struct Run {
 
 impl<'s, 't> Snapshot<'s, 't> {
     /// Reads through a transaction.
-    pub(super) fn new(tx: &'s mut Transaction<'t>, tables: &'s Tables) -> Self {
+    pub(super) fn new(tx: &'s mut Transaction<'t>, tables: &'s Tables) -> Result<Self, Fail> {
         let (coming, ahead, run) = (VecDeque::new(), HashMap::new(), Run::default());
-        Self { tx, tables, coming, ahead, run }
+        let (store, has_control) = tables.store(tx)?;
+        Ok(Self { tx, tables, has_control, store, coming, ahead, run })
+    }
+
+    /// Lists the columns of a unit.
+    fn unit_columns(&self) -> String {
+        format!("{UNIT}, {}", columns::control(self.has_control))
     }
 
     fn list<T>(
@@ -120,11 +132,26 @@ impl<'s, 't> Snapshot<'s, 't> {
 impl ReadRows for Snapshot<'_, '_> {
     type Error = Fail;
 
+    fn store(&mut self) -> Result<Option<Bytes>, Fail> {
+        Ok(self.store.clone())
+    }
+
+    fn entries(&mut self, unit: &UnitId, after: u64) -> Result<Vec<StoredEntry>, Fail> {
+        Ok(journal::entries(self.tx, &self.tables.journal, unit, after)?)
+    }
+
     fn units(&mut self, names: &[UnitId], token: Option<&str>) -> Result<Vec<UnitRow>, Fail> {
+        let table = &self.tables.unit;
+        // The control record of a staged copy is the unit's.
+        let control = match token {
+            Some(_) if self.has_control => {
+                format!("(SELECT control FROM {table} a WHERE a.unit = u.unit AND NOT a.staged)")
+            }
+            _ => columns::control(self.has_control).to_owned(),
+        };
         let sql = format!(
-            "SELECT {UNIT} FROM {} WHERE unit = ANY($1) AND staged = ($2 IS NOT NULL) \
-             AND ($2 IS NULL OR token = $2)",
-            self.tables.unit
+            "SELECT {UNIT}, {control} FROM {table} u WHERE unit = ANY($1) \
+             AND staged = ($2 IS NOT NULL) AND ($2 IS NULL OR token = $2)"
         );
         let units: Vec<&[u8]> = names.iter().map(|name| name.as_str().as_bytes()).collect();
         let token = token.map(str::as_bytes);
@@ -146,7 +173,8 @@ impl ReadRows for Snapshot<'_, '_> {
     ) -> Result<Vec<UnitRow>, Fail> {
         let order = if inclusive { ">=" } else { ">" };
         let sql = format!(
-            "SELECT {UNIT} FROM {} WHERE unit {order} $1 AND NOT staged ORDER BY unit LIMIT $2",
+            "SELECT {} FROM {} WHERE unit {order} $1 AND NOT staged ORDER BY unit LIMIT $2",
+            self.unit_columns(),
             self.tables.unit
         );
         let (unit, limit) = (unit.as_bytes(), limit as i64);
@@ -158,9 +186,12 @@ impl ReadRows for Snapshot<'_, '_> {
 
     fn units_without_pages(&mut self) -> Result<Vec<UnitId>, Fail> {
         let sql = format!(
-            "SELECT unit FROM {} u WHERE NOT staged AND NOT EXISTS \
+            "SELECT unit FROM {} u WHERE NOT staged AND ({} IS NULL OR \
+             substr(digest, 1, 8) <> decode('0000000000000000', 'hex')) AND NOT EXISTS \
              (SELECT 1 FROM {} p WHERE p.unit_no = u.unit_no) ORDER BY unit",
-            self.tables.unit, self.tables.page
+            self.tables.unit,
+            columns::control(self.has_control),
+            self.tables.page
         );
         self.list(&sql, &[], |row| Ok(UnitId::new(columns::text(row.try_get(0)?))))
     }
@@ -261,11 +292,13 @@ impl ReadRows for Snapshot<'_, '_> {
         // The pages come first, whatever the server believes of tables that were never analysed.
         let sql = format!(
             "SELECT p.page_no, p.first_key, p.raw_len, p.digest, \
-             CASE WHEN octet_length(p.data) <= {INLINE_BYTES_MAX} THEN p.data END, {unit} \
+             CASE WHEN octet_length(p.data) <= {INLINE_BYTES_MAX} THEN p.data END, \
+             {unit}, {control} \
              FROM (SELECT * FROM {page} WHERE page_no >= $1 ORDER BY page_no \
              LIMIT {PAGES_AT_ONCE}) p LEFT JOIN {units} u ON u.unit_no = p.unit_no \
              AND NOT u.staged ORDER BY p.page_no",
             unit = unit.join(", "),
+            control = columns::control(self.has_control),
             page = self.tables.page,
             units = self.tables.unit
         );

@@ -8,14 +8,16 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use postgres::Transaction;
 use postgres::types::Type;
-use restow_model::{Dialect, Key, UnitId};
+use restow_model::{Dialect, Digest, Key, UnitId};
+use restow_store::Entry;
+use restow_store::managed::Noted;
 use restow_store::parts::Part;
 use restow_store::parts::part::PART_BYTES_MAX;
 
 use super::columns::{self, PART, UNIT};
 use super::schema::Tables;
 use super::send::Changes;
-use crate::engine::postgres::Fail;
+use crate::engine::postgres::{Fail, journal};
 use crate::layout::parts::rows::{NewPage, PagePlace, Staging, UnitRow, WriteRows};
 
 /// How many bytes of pages and parts are held back; on their way they are held three times.
@@ -34,6 +36,9 @@ struct Held {
 pub(super) struct Work<'w, 't> {
     tx: &'w mut Transaction<'t>,
     tables: &'w Tables,
+    /// The store's record, and whether the store was prepared for a migration.
+    store: Option<Bytes>,
+    has_control: bool,
     held: HashMap<UnitId, Held>,
     /// Numbers for units that are not there yet, and how many may still be needed.
     numbers: Vec<i64>,
@@ -57,9 +62,11 @@ impl<'w, 't> Work<'w, 't> {
         tables: &'w Tables,
         units: &[&UnitId],
     ) -> Result<Self, Fail> {
+        let (store, has_control) = tables.store_held(tx)?;
         let sql = format!(
-            "SELECT {UNIT}, token, active FROM {} WHERE unit = ANY($1) \
+            "SELECT {UNIT}, {}, token, active FROM {} WHERE unit = ANY($1) \
              ORDER BY unit, staged FOR UPDATE",
+            columns::control(has_control),
             tables.unit
         );
         let names: Vec<&[u8]> = units.iter().map(|unit| unit.as_str().as_bytes()).collect();
@@ -75,7 +82,19 @@ impl<'w, 't> Work<'w, 't> {
         let (done, open) = (Changes::default(), Changes::default());
         let wanted = units.len() - held.values().filter(|held| held.active.is_some()).count();
         let (numbers, before, is_sent) = (Vec::new(), None, false);
-        Ok(Self { tx, tables, held, numbers, wanted, done, open, before, is_sent })
+        Ok(Self {
+            tx,
+            tables,
+            store,
+            has_control,
+            held,
+            numbers,
+            wanted,
+            done,
+            open,
+            before,
+            is_sent,
+        })
     }
 
     /// Begins with a unit.
@@ -112,7 +131,7 @@ impl<'w, 't> Work<'w, 't> {
     /// Sends what was held back.
     pub(super) fn finish(mut self) -> Result<(), Fail> {
         self.done.send(self.tx, self.tables)?;
-        self.done.send_units(self.tx, self.tables)
+        self.done.send_units(self.tx, self.tables, self.has_control)
     }
 
     /// Sends what the unit holds back so far.
@@ -154,6 +173,26 @@ impl WriteRows for Work<'_, '_> {
 
     /// An entry of an index has to fit a third of a page of the server's.
     const KEY_BYTES_MAX: usize = 2500;
+
+    fn store(&mut self) -> Result<Option<Bytes>, Fail> {
+        Ok(self.store.clone())
+    }
+
+    fn noted(&mut self, unit: &UnitId, op_id: Option<Digest>, after: u64) -> Result<Noted, Fail> {
+        Ok(journal::noted(self.tx, &self.tables.journal, unit, op_id, after)?)
+    }
+
+    fn note(&mut self, unit: &UnitId, entry: &Entry) -> Result<(), Fail> {
+        self.open.note(unit, entry);
+        Ok(())
+    }
+
+    fn forget(&mut self, unit: &UnitId, upto: u64) -> Result<(), Fail> {
+        if self.has_control {
+            journal::trim(self.tx, &self.tables.journal, unit, upto)?;
+        }
+        Ok(())
+    }
 
     fn unit(&mut self, unit: &UnitId) -> Result<Option<UnitRow>, Fail> {
         Ok(self.held.get(unit).and_then(|held| held.active.clone()))

@@ -24,7 +24,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::engine::sqlite::files::{Files, Moment};
 use crate::engine::sqlite::source::Source;
-use crate::engine::sqlite::{Database, registers};
+use crate::engine::sqlite::{Database, Fail, registers};
+use crate::layout::parts::beside::{self, not_retired};
 use crate::layout::parts::query::NewestFirst;
 use crate::layout::parts::read::{Ended, Reader};
 use crate::layout::parts::rows::ReadRows;
@@ -84,8 +85,10 @@ impl PartsSqlite {
     {
         let files = self.files.clone();
         produce(purpose, move |out: &FrameSender| -> Result<(), Stop> {
-            let read =
-                |moment: &Moment<'_>| work(&mut Rows(moment.connection), &mut Reader::new(out)?);
+            let read = |moment: &Moment<'_>| {
+                let mut rows = Rows::new(moment.connection).map_err(Ended::Engine)?;
+                work(&mut rows, &mut Reader::new(out)?)
+            };
             let done = files.look("read units", read)?;
             done.map_err(|ended| ended.stop(|error| files.failed("read units", error).into()))
         })
@@ -95,12 +98,16 @@ impl PartsSqlite {
     async fn look<T, F>(&self, operation: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        F: FnOnce(&mut Rows<'_>) -> Result<T, Ended<rusqlite::Error>> + Send + 'static,
     {
         let files = self.files.clone();
         blocking(operation, move || {
-            let work = |moment: &Moment<'_>| work(moment.connection);
-            files.look(operation, work)?.map_err(|error| files.failed(operation, error))
+            let work = |moment: &Moment<'_>| {
+                work(&mut Rows::new(moment.connection).map_err(Ended::Engine)?)
+            };
+            let failed = |error| files.failed(operation, error).into();
+            let done = files.look(operation, work)?;
+            done.map_err(|ended| ended.stop(failed).error(operation))
         })
         .await
     }
@@ -115,12 +122,34 @@ impl PartsSqlite {
         let this = database.clone();
         database.run(operation, move |connection| work(&this, connection)).await
     }
+
+    /// Runs work in one transaction that writes.
+    async fn transact<T, F>(&self, operation: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Fail> + Send + 'static,
+    {
+        self.change(operation, move |database, connection| {
+            let run = || -> Result<T, Fail> {
+                let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let done = work(&tx)?;
+                tx.commit()?;
+                Ok(done)
+            };
+            run().map_err(|fail| fail.error(operation, |error| database.failed(operation, error)))
+        })
+        .await
+    }
 }
 
 #[async_trait]
 impl NewestFirst for PartsSqlite {
     async fn newest_units(&self, skip: usize, limit: usize) -> Result<Vec<(UnitId, String)>> {
-        self.look("list units", move |connection| Rows(connection).newest_units(skip, limit)).await
+        self.look("list units", move |rows| {
+            not_retired(rows, "list units")?;
+            rows.newest_units(skip, limit).map_err(Ended::Engine)
+        })
+        .await
     }
 }
 
@@ -134,23 +163,20 @@ impl Store for PartsSqlite {
         Ok(())
     }
 
-    async fn prepare(&self, role: Role, _id: &str) -> Result<StoreRecord> {
-        const OPERATION: &str = "prepare a parts file";
-        let record = write::role(role, &self.info.address)?;
-        let made = |database: &Database, connection: &mut Connection| {
-            let mut make = || {
-                let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                schema::make(&tx)?;
-                tx.commit()
-            };
-            make().map_err(|error| database.failed(OPERATION, error))
-        };
-        self.change(OPERATION, made).await?;
-        Ok(record)
+    async fn prepare(&self, role: Role, id: &str) -> Result<StoreRecord> {
+        let id = id.to_owned();
+        self.transact("prepare a parts file", move |tx| {
+            schema::make(tx)?;
+            if role != Role::CopyTarget {
+                schema::make_control(tx)?;
+            }
+            registers::prepare(tx, role, &id)
+        })
+        .await
     }
 
     async fn segments(&self, want: usize, by: Enumeration) -> Result<Vec<Segment>> {
-        let work = move |connection: &Connection| segments(&mut Rows(connection), want, by);
+        let work = move |rows: &mut Rows<'_>| segments(rows, want, by).map_err(Ended::Engine);
         self.look("divide a parts file", work).await
     }
 
@@ -172,28 +198,22 @@ impl Store for PartsSqlite {
         self.change("write units", work).await
     }
 
-    async fn journal(&self, _unit: UnitId, _after: u64) -> Result<Told> {
-        write::no_control("read a journal", &self.info.address)
+    async fn journal(&self, unit: UnitId, after: u64) -> Result<Told> {
+        self.look("read a journal", move |rows| beside::journal(rows, &unit, after)).await
     }
 
-    async fn trim(&self, _unit: UnitId, _upto: u64) -> Result<()> {
-        write::no_control("trim a journal", &self.info.address)
+    async fn trim(&self, unit: UnitId, upto: u64) -> Result<()> {
+        self.transact("trim a journal", move |tx| {
+            beside::trim(&mut Rows::new(tx)?, &unit, upto).map_err(Ended::fail)
+        })
+        .await
     }
 
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
-        if matches!(exactly, Stamp::Control(_)) {
-            return write::no_control("remove a unit", &self.info.address);
-        }
-        let work = move |database: &Database, connection: &mut Connection| {
-            let mut purge = || {
-                let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                let purged = write::purge(&mut Rows(&tx), &unit, &exactly)?;
-                tx.commit().map(|()| purged)
-            };
-            let failed = |e| database.failed("remove a unit", e).with("unit", unit.to_string());
-            purge().map_err(failed)
-        };
-        self.change("remove a unit", work).await
+        self.transact("remove a unit", move |tx| {
+            beside::purge(&mut Rows::new(tx)?, &unit, &exactly).map_err(Ended::fail)
+        })
+        .await
     }
 
     async fn optimize(&self) -> Result<()> {
@@ -201,7 +221,10 @@ impl Store for PartsSqlite {
     }
 
     async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>> {
-        self.look("read a register", move |connection| registers::read(connection, &name.0)).await
+        self.look("read a register", move |rows| {
+            registers::read(rows.connection, &name.0).map_err(Ended::Engine)
+        })
+        .await
     }
 
     async fn register_swap(
@@ -242,21 +265,23 @@ fn apply(
     let failed = |error| database.failed(write::OPERATION, error);
     let mut tx =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let has_control = schema::has_control(&tx).map_err(failed)?;
     let mut outcomes = Vec::with_capacity(batch.units.len());
     for ops in &batch.units {
         let savepoint = tx.savepoint().map_err(failed)?;
-        let outcome = match write::apply(&mut Rows(&savepoint), writer, ops) {
-            Ok(outcome) => {
-                savepoint.commit().map_err(failed)?;
-                outcome
-            }
-            Err(stop) => {
-                drop(savepoint);
-                let file = ("file", database.path().display().to_string());
-                let failed = |error| failed(error).with("unit", ops.unit.to_string());
-                stop.outcome(&ops.unit, file, failed)?
-            }
-        };
+        let outcome =
+            match write::apply(&mut Rows { connection: &savepoint, has_control }, writer, ops) {
+                Ok(outcome) => {
+                    savepoint.commit().map_err(failed)?;
+                    outcome
+                }
+                Err(stop) => {
+                    drop(savepoint);
+                    let file = ("file", database.path().display().to_string());
+                    let failed = |error| failed(error).with("unit", ops.unit.to_string());
+                    stop.outcome(&ops.unit, file, failed)?
+                }
+            };
         outcomes.push(outcome);
     }
     failpoint::pass(Point::BeforeCommit)?;

@@ -2,6 +2,8 @@
 
 use rusqlite::Connection;
 
+use crate::engine::sqlite::journal;
+
 /// SQLite's `application_id` of these files: "rest" in ASCII.
 pub const APPLICATION_ID: i64 = 0x7265_7374;
 /// The number of the format, SQLite's `user_version`.
@@ -77,4 +79,19 @@ pub fn make(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", FORMAT)
+}
+
+/// Says whether the store was prepared for a migration.
+pub fn has_control(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'restow_journal'";
+    connection.prepare_cached(sql)?.exists([])
+}
+
+/// Makes what a migration needs beside the tables; the caller holds the write lock.
+pub fn make_control(connection: &Connection) -> rusqlite::Result<()> {
+    if has_control(connection)? {
+        return Ok(());
+    }
+    connection.execute("ALTER TABLE restow_unit ADD COLUMN control BLOB", [])?;
+    journal::make(connection)
 }
