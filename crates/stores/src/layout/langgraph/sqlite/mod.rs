@@ -10,7 +10,9 @@
 //! - A unit is changed in one transaction, together with what is kept beside it.
 
 mod apply;
+mod changes;
 mod checkpoint;
+mod control;
 mod describe;
 mod large;
 mod put;
@@ -22,6 +24,7 @@ mod scan;
 mod segments;
 pub mod shape;
 mod side;
+mod stage;
 mod store;
 mod units;
 mod write;
@@ -31,13 +34,15 @@ use std::sync::Arc;
 
 use restow_store::feed::{Purpose, Stop, blocking, produce};
 use restow_store::{Address, Capabilities, Error, Frames, Result, StoreInfo};
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use crate::engine::sqlite::Database;
 use crate::engine::sqlite::files::{Files, Moment};
 use crate::engine::sqlite::source::Source;
 
 pub use describe::Description;
+use reading::Reading;
+use side::ACTIVE;
 use units::Fail;
 
 /// LangGraph's checkpoints in an SQLite file.
@@ -118,6 +123,39 @@ impl LangGraphSqlite {
         .await
     }
 
+    /// Answers a question of the application's from inside one transaction.
+    async fn asking<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&mut Reading<'_>) -> Result<T, Fail> + Send + 'static,
+    ) -> Result<T> {
+        self.reading(operation, move |connection| {
+            control::not_retired(connection, operation)?;
+            work(&mut Reading::new(connection, &ACTIVE)?)
+        })
+        .await
+    }
+
+    /// Changes the file inside one transaction, on a thread that may block.
+    async fn writing<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fail> + Send + 'static,
+    ) -> Result<T> {
+        let database = self.files.database()?.clone();
+        blocking(operation, move || {
+            let mut connection = database.lock();
+            let run = || -> Result<T, Fail> {
+                let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let done = work(&tx)?;
+                tx.commit()?;
+                Ok(done)
+            };
+            run().map_err(|fail| fail.error(operation, |error| database.failed(operation, error)))
+        })
+        .await
+    }
+
     /// Streams frames from inside one transaction.
     fn stream(
         &self,
@@ -157,7 +195,7 @@ fn info(path: &Path) -> Arc<StoreInfo> {
             snapshot_reads: true,
             keeps_digests: false,
             names_values: true,
-            live: false,
+            live: true,
             ..Capabilities::default()
         },
     })

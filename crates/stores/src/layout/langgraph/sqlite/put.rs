@@ -303,8 +303,20 @@ pub(super) fn contents(
     place: &'static Place,
     unit: &UnitId,
 ) -> Result<Contents, Fail> {
-    let mut sum = UnitDigest::default();
-    let mut is_damaged = false;
+    Ok(match sum(connection, place, unit)? {
+        (_, true) => Contents::Digest(None),
+        (UnitDigest { records: 0, .. }, false) => Contents::Absent,
+        (sum, false) => Contents::Digest(Some(sum)),
+    })
+}
+
+/// Digests what can be read of a unit, and says whether something cannot.
+pub(super) fn sum(
+    connection: &Connection,
+    place: &'static Place,
+    unit: &UnitId,
+) -> Result<(UnitDigest, bool), Fail> {
+    let (mut sum, mut is_damaged) = (UnitDigest::default(), false);
     let mut reading = Reading::new(connection, place)?;
     each_row(&mut reading, unit, &Selection::all(), &mut |reading, table, row| {
         match reading.load(table, row)? {
@@ -313,11 +325,7 @@ pub(super) fn contents(
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    Ok(match (is_damaged, sum.records) {
-        (true, _) => Contents::Digest(None),
-        (false, 0) => Contents::Absent,
-        (false, _) => Contents::Digest(Some(sum)),
-    })
+    Ok((sum, is_damaged))
 }
 
 /// Returns the token of a unit's staged copy, where there is one, and its guard.

@@ -19,6 +19,7 @@ use super::super::json;
 use super::super::order::OrderLog;
 use super::super::record::{WRITE, checkpoint_key};
 use super::LangGraphSqlite;
+use super::control::not_retired;
 use super::reading::{Found, Reading, Table};
 use super::side::ACTIVE;
 use super::units::{Fail, checkpoint_of, each_row};
@@ -30,18 +31,18 @@ const AHEAD_MAX: usize = 2;
 impl LangGraphQuery for LangGraphSqlite {
     async fn latest(&self, unit: &UnitId, namespace: &str) -> Result<Option<CheckpointTuple>> {
         let (unit, namespace) = (unit.clone(), namespace.to_owned());
-        self.reading("find the latest checkpoint", move |connection| {
-            let mut reading = Reading::new(connection, &ACTIVE)?;
+        self.asking("find the latest checkpoint", move |reading| {
             if !reading.has(Table::Checkpoints) {
                 return Ok(None);
             }
             let sql = "SELECT rowid FROM checkpoints WHERE thread_id = ?1 AND checkpoint_ns = ?2
                        ORDER BY checkpoint_id DESC LIMIT 1";
-            let rowid = connection
+            let rowid = reading
+                .connection
                 .prepare_cached(sql)?
                 .query_row(params![unit.as_str(), namespace], |row| row.get(0))
                 .optional()?;
-            rowid.map(|rowid| tuple(&mut reading, rowid, Content::All)).transpose()
+            rowid.map(|rowid| tuple(reading, rowid, Content::All)).transpose()
         })
         .await
     }
@@ -53,22 +54,21 @@ impl LangGraphQuery for LangGraphSqlite {
         id: &str,
     ) -> Result<Option<CheckpointTuple>> {
         let (unit, namespace, id) = (unit.clone(), namespace.to_owned(), id.to_owned());
-        self.reading("get a checkpoint", move |connection| {
-            let mut reading = Reading::new(connection, &ACTIVE)?;
-            let rowid = rowid_of(&reading, &unit, &namespace, &id)?;
-            rowid.map(|rowid| tuple(&mut reading, rowid, Content::All)).transpose()
+        self.asking("get a checkpoint", move |reading| {
+            let rowid = rowid_of(reading, &unit, &namespace, &id)?;
+            rowid.map(|rowid| tuple(reading, rowid, Content::All)).transpose()
         })
         .await
     }
 
     async fn list(&self, filter: CheckpointFilter, content: Content) -> Result<Checkpoints> {
-        Ok(self.checkpoints("list checkpoints", move |connection, send| {
-            let mut reading = Reading::new(connection, &ACTIVE)?;
+        Ok(self.checkpoints("list checkpoints", move |reading, send| {
             if !reading.has(Table::Checkpoints) {
                 return Ok(());
             }
             let (sql, parameters) = listing(&filter);
             // Row ids alone are sorted; a payload is loaded when its turn comes.
+            let connection: &Connection = reading.connection;
             let mut statement = connection.prepare(&sql)?;
             let mut rows = statement.query(params_from_iter(parameters))?;
             let mut left = filter.limit.unwrap_or(usize::MAX);
@@ -79,7 +79,7 @@ impl LangGraphQuery for LangGraphSqlite {
                     continue;
                 }
                 left -= 1;
-                send(tuple(&mut reading, row.get(0)?, content)?)?;
+                send(tuple(reading, row.get(0)?, content)?)?;
             }
             Ok(())
         }))
@@ -87,14 +87,13 @@ impl LangGraphQuery for LangGraphSqlite {
 
     async fn ancestors(&self, unit: &UnitId, namespace: &str, id: &str) -> Result<Checkpoints> {
         let (unit, namespace, id) = (unit.clone(), namespace.to_owned(), id.to_owned());
-        Ok(self.checkpoints("walk to the root", move |connection, send| {
-            let mut reading = Reading::new(connection, &ACTIVE)?;
+        Ok(self.checkpoints("walk to the root", move |reading, send| {
             let mut next = Some(id);
             // A checkpoint stored again under a descendant's config closes a loop.
             let mut seen = HashSet::new();
             while let Some(id) = next.take().filter(|id| !seen.contains(id)) {
-                let Some(rowid) = rowid_of(&reading, &unit, &namespace, &id)? else { break };
-                let found = tuple(&mut reading, rowid, Content::All)?;
+                let Some(rowid) = rowid_of(reading, &unit, &namespace, &id)? else { break };
+                let found = tuple(reading, rowid, Content::All)?;
                 let parent = found.checkpoint.body.get("parent");
                 next = parent.and_then(|parent| parent.as_text().map(str::to_owned));
                 seen.insert(id);
@@ -106,15 +105,15 @@ impl LangGraphQuery for LangGraphSqlite {
 
     async fn units_of_run(&self, run_id: &str) -> Result<Vec<UnitId>> {
         let run_id = run_id.to_owned();
-        self.reading("find the threads of a run", move |connection| {
-            if !Reading::new(connection, &ACTIVE)?.has(Table::Checkpoints) {
+        self.asking("find the threads of a run", move |reading| {
+            if !reading.has(Table::Checkpoints) {
                 return Ok(Vec::new());
             }
             // JSON of Python's may be none of SQLite's (NaN), so that only bytes are compared here.
             let sql = "SELECT thread_id, metadata FROM checkpoints
                        WHERE instr(CAST(metadata AS BLOB), CAST('\"run_id\"' AS BLOB)) > 0
                        ORDER BY thread_id";
-            let mut statement = connection.prepare_cached(sql)?;
+            let mut statement = reading.connection.prepare_cached(sql)?;
             let mut rows = statement.query([])?;
             let mut units: Vec<UnitId> = Vec::new();
             while let Some(row) = rows.next()? {
@@ -131,13 +130,13 @@ impl LangGraphQuery for LangGraphSqlite {
     }
 }
 
-type Send<'s> = &'s mut dyn FnMut(CheckpointTuple) -> Result<(), Fail>;
+type Each<'s> = &'s mut dyn FnMut(CheckpointTuple) -> Result<(), Fail>;
 
 impl LangGraphSqlite {
     fn checkpoints(
         &self,
         operation: &'static str,
-        work: impl FnOnce(&Connection, Send<'_>) -> Result<(), Fail> + std::marker::Send + 'static,
+        work: impl FnOnce(&mut Reading<'_>, Each<'_>) -> Result<(), Fail> + Send + 'static,
     ) -> Checkpoints {
         let (sender, receiver) = mpsc::channel(AHEAD_MAX);
         let this = self.clone();
@@ -146,7 +145,10 @@ impl LangGraphSqlite {
                 let sent = sender.blocking_send(Ok(tuple));
                 sent.map_err(|_| Fail::Stop(Stop::Closed))
             };
-            let done = this.read_blocking(operation, |moment| work(moment.connection, &mut send));
+            let done = this.read_blocking(operation, |moment| {
+                not_retired(moment.connection, operation)?;
+                work(&mut Reading::new(moment.connection, &ACTIVE)?, &mut send)
+            });
             if let Err(Stop::Error(error)) = done {
                 // Nobody reads: nobody misses the error.
                 let _ = sender.blocking_send(Err(error));

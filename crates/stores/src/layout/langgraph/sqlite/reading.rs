@@ -2,6 +2,7 @@
 
 use restow_model::{Key, KeyPart, Record, UnitId};
 use restow_store::KeyRange;
+use restow_store::managed::Beside;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Row};
 
@@ -12,6 +13,7 @@ use super::row::{Fault, Payload, integer, small, text, text_or_null};
 use super::shape;
 use super::side::{self, Place, STAGED};
 use super::write::WriteRow;
+use crate::engine::sqlite::control;
 
 /// What a row turned out to be.
 #[derive(Debug)]
@@ -74,6 +76,7 @@ pub(super) struct Reading<'c> {
     has_path: bool,
     has_residue: bool,
     has_unit: bool,
+    has_control: bool,
     memo: Memo,
 }
 
@@ -90,8 +93,25 @@ impl<'c> Reading<'c> {
                 || connection.prepare_cached(path)?.exists([place.writes])?,
             has_residue: shape::exists(connection, place.residue)?,
             has_unit: shape::exists(connection, place.unit)?,
+            has_control: shape::exists(connection, control::TABLE)?,
             memo: Memo::default(),
         })
+    }
+
+    /// Reads what stands beside a unit.
+    pub(super) fn beside(&self, unit: &UnitId) -> rusqlite::Result<Option<Beside>> {
+        match self.has_control {
+            true => control::read(self.connection, unit),
+            false => Ok(None),
+        }
+    }
+
+    /// Lists the tables and columns that name units.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let tables = Table::ALL.into_iter().filter(|table| self.has(*table));
+        let control =
+            (self.has_control && *self.place != STAGED).then_some((control::TABLE, "unit"));
+        tables.map(|table| (self.name(table), "thread_id")).chain(control)
     }
 
     /// Says whether a table is there to be read.

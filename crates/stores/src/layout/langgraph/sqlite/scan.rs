@@ -11,7 +11,7 @@ use rusqlite::types::Value as Sql;
 
 use super::super::spot::Spot;
 use super::reading::{Found, Reading, Table};
-use super::units::{self, Fail, Stored, behind, next_unit, send_unit};
+use super::units::{self, Beginning, Fail, Stored, behind, next_unit, send_unit};
 
 /// After about so many bytes a scan says where it is.
 const MARK_BYTES: usize = 8 << 20;
@@ -23,6 +23,13 @@ pub(super) fn row_spot(table: usize, rowid: i64) -> Spot {
 
 fn rowid(place: u64) -> i64 {
     (place ^ (1 << 63)) as i64
+}
+
+/// The unit whose rows come one behind the other.
+struct Open {
+    unit: UnitId,
+    /// Nothing where its control record cannot be read.
+    begun: Option<Beginning>,
 }
 
 /// What a scan needs beside its reading.
@@ -157,7 +164,7 @@ impl Scan<'_> {
         let rest = "WHERE rowid >= ?1 AND (?2 IS NULL OR rowid < ?2) ORDER BY rowid";
         let mut statement = connection.prepare_cached(&reading.select(table, rest))?;
         let mut rows = statement.query(params![first, last])?;
-        let mut open: Option<UnitId> = None;
+        let mut open: Option<Open> = None;
         let mut since = 0;
         loop {
             let row = match rows.next() {
@@ -179,14 +186,14 @@ impl Scan<'_> {
             let room = self.sender.reserve(weight)?;
             match reading.load(table, row) {
                 Ok(Found::Record(unit, record)) => {
-                    if open.as_ref() != Some(&unit) {
+                    if open.as_ref().is_none_or(|open| open.unit != unit) {
                         self.end(&mut open, n, rowid)?;
-                        let dialect = units::dialect_of(reading, &unit)?;
-                        let begin = Frame::Begin { unit: unit.clone(), dialect, control: None };
-                        self.sender.send(begin)?;
-                        open = Some(unit);
+                        let begun = units::begin(reading, &unit, self.sender)?;
+                        open = Some(Open { unit, begun });
                     }
-                    self.sender.record(Frame::Record(record), room)?;
+                    if open.as_ref().is_some_and(|open| open.begun.is_some()) {
+                        self.sender.record(Frame::Record(record), room)?;
+                    }
                 }
                 Ok(Found::Damaged { unit, place, why }) => {
                     self.sender.send(Frame::Damaged { unit, place, why })?;
@@ -203,9 +210,11 @@ impl Scan<'_> {
     }
 
     /// Ends the unit that is open; the scan goes on at a row.
-    fn end(&self, open: &mut Option<UnitId>, n: usize, rowid: i64) -> Result<(), Fail> {
-        if let Some(unit) = open.take() {
-            self.sender.send(Frame::End { unit, control: None, digest: None })?;
+    fn end(&self, open: &mut Option<Open>, n: usize, rowid: i64) -> Result<(), Fail> {
+        if let Some(Open { unit, begun }) = open.take() {
+            if let Some(Beginning { control, .. }) = begun {
+                self.sender.send(Frame::End { unit, control, digest: None })?;
+            }
             self.mark(&row_spot(n, rowid))?;
         }
         Ok(())

@@ -6,19 +6,17 @@ use restow_model::{Record, UnitId};
 use restow_store::feed::Purpose;
 use restow_store::feed::blocking;
 use restow_store::{
-    Batch, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName, Result, Role,
-    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported,
-    View, WithoutControl,
+    Batch, Cursor, Enumeration, Etag, Frames, Purged, RegisterName, Result, Role, Segment,
+    Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported, View,
 };
 use rusqlite::Connection;
-
-use crate::engine::sqlite::{Database, registers};
 
 use super::reading::Reading;
 use super::scan::Scan;
 use super::side::{ACTIVE, Place, STAGED};
 use super::units::{Fail, exists, send_unit};
-use super::{LangGraphSqlite, apply, put, segments, shape};
+use super::{LangGraphSqlite, apply, control, put, segments, shape};
+use crate::engine::sqlite::{control as engine_control, registers};
 
 #[async_trait]
 impl Store for LangGraphSqlite {
@@ -30,15 +28,9 @@ impl Store for LangGraphSqlite {
         put::check(record)
     }
 
-    async fn prepare(&self, role: Role, _id: &str) -> Result<StoreRecord> {
-        if role != Role::CopyTarget {
-            let message = "this store keeps no control records yet; use it in a copy";
-            return Err(Error::new(ErrorKind::Unsupported, "prepare a store", message));
-        }
-        let database = self.files.database()?;
-        let this = database.clone();
-        let work = move |connection: &mut Connection| prepare(&this, connection);
-        database.run("prepare a store", work).await
+    async fn prepare(&self, role: Role, id: &str) -> Result<StoreRecord> {
+        let id = id.to_owned();
+        self.writing("prepare a store", move |connection| prepare(connection, role, &id)).await
     }
 
     async fn segments(&self, want: usize, by: Enumeration) -> Result<Vec<Segment>> {
@@ -57,6 +49,7 @@ impl Store for LangGraphSqlite {
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
         Ok(self.stream(Purpose::Read, "read units", move |connection, sender, _| {
+            control::not_retired(connection, "read units")?;
             for unit in units {
                 let Some(place) = place_of(connection, &unit, &what.view)? else { continue };
                 let mut reading = Reading::new(connection, place)?;
@@ -79,21 +72,16 @@ impl Store for LangGraphSqlite {
         .await
     }
 
-    async fn journal(&self, _unit: UnitId, _after: u64) -> Result<Told> {
-        Err(apply::no_control("read a journal"))
+    async fn journal(&self, unit: UnitId, after: u64) -> Result<Told> {
+        self.reading("read a journal", move |c| control::journal(c, &unit, after)).await
     }
 
-    async fn trim(&self, _unit: UnitId, _upto: u64) -> Result<()> {
-        Err(apply::no_control("trim a journal"))
+    async fn trim(&self, unit: UnitId, upto: u64) -> Result<()> {
+        self.writing("trim a journal", move |c| control::trim(c, &unit, upto)).await
     }
 
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
-        let database = self.files.database()?.clone();
-        blocking("purge a unit", move || {
-            let failed = |e| database.failed("purge a unit", e);
-            apply::purge(&mut database.lock(), &unit, &exactly, &failed)
-        })
-        .await
+        self.writing("purge a unit", move |c| control::purge(c, &unit, &exactly)).await
     }
 
     async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>> {
@@ -110,21 +98,19 @@ impl Store for LangGraphSqlite {
     }
 }
 
-/// Makes the tables as langgraph-checkpoint-sqlite 3.1.2 does, also of what was there before.
-fn prepare(database: &Database, connection: &mut Connection) -> Result<StoreRecord> {
-    let failed = |e| database.failed("prepare a store", e);
-    let behavior = rusqlite::TransactionBehavior::Immediate;
-    let tx = connection.transaction_with_behavior(behavior).map_err(failed)?;
-    tx.execute(shape::CHECKPOINTS_DDL, []).map_err(failed)?;
-    tx.execute(shape::WRITES_DDL, []).map_err(failed)?;
-    let found = shape::recognise(&tx)?;
+/// Makes the tables as langgraph-checkpoint-sqlite 3.1.2 does, also of what was there before, and
+/// what a migration needs beside them.
+fn prepare(connection: &Connection, role: Role, id: &str) -> Result<StoreRecord, Fail> {
+    connection.execute(shape::CHECKPOINTS_DDL, [])?;
+    connection.execute(shape::WRITES_DDL, [])?;
+    let found = shape::recognise(connection)?;
     if found.is_some_and(|shape| !shape.has_path) {
-        tx.execute(shape::ADD_PATH, []).map_err(failed)?;
+        connection.execute(shape::ADD_PATH, [])?;
     }
-    let record = registers::read(&tx, &RegisterName::store().0).map_err(failed)?;
-    tx.commit().map_err(failed)?;
-    let record = record.and_then(|(_, bytes)| StoreRecord::from_bytes(&bytes));
-    Ok(record.unwrap_or(StoreRecord { id: None, without_control: WithoutControl::Legacy }))
+    if role != Role::CopyTarget {
+        engine_control::make(connection)?;
+    }
+    registers::prepare(connection, role, id)
 }
 
 fn place_of(

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use restow_model::{Dialect, Key, KeyPart, UnitId};
+use restow_model::{Control, Dialect, Key, KeyPart, UnitDigest, UnitId};
 use restow_store::feed::{FrameSender, Stop};
 use restow_store::{Content, Frame, KeyRange, Order, Selection};
 use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql};
 use super::super::dialect;
 use super::reading::{Found, Reading, Table, condition, order_by};
 use super::row;
+use super::side::STAGED;
 
 /// A thread id as it is stored, whatever it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,15 +66,14 @@ pub(super) fn next_unit(
     inclusive: bool,
 ) -> rusqlite::Result<Option<Stored>> {
     let mut first: Option<Stored> = None;
-    for table in Table::ALL.into_iter().filter(|table| reading.has(*table)) {
+    for (table, column) in reading.names() {
         let condition = match (from, inclusive) {
-            (None, _) => "?1 IS NULL",
-            (Some(_), true) => "thread_id >= ?1",
-            (Some(_), false) => "thread_id > ?1",
+            (None, _) => "?1 IS NULL".to_owned(),
+            (Some(_), true) => format!("{column} >= ?1"),
+            (Some(_), false) => format!("{column} > ?1"),
         };
-        let name = reading.name(table);
         let sql =
-            format!("SELECT thread_id FROM {name} WHERE {condition} ORDER BY thread_id LIMIT 1");
+            format!("SELECT {column} FROM {table} WHERE {condition} ORDER BY {column} LIMIT 1");
         let found = reading
             .connection
             .prepare_cached(&sql)?
@@ -90,8 +90,8 @@ pub(super) fn next_unit(
 
 /// Says whether a unit is there.
 pub(super) fn exists(reading: &Reading<'_>, unit: &UnitId) -> rusqlite::Result<bool> {
-    for table in Table::ALL.into_iter().filter(|table| reading.has(*table)) {
-        let sql = format!("SELECT 1 FROM {} WHERE thread_id = ?1 LIMIT 1", reading.name(table));
+    for (table, column) in reading.names() {
+        let sql = format!("SELECT 1 FROM {table} WHERE {column} = ?1 LIMIT 1");
         if reading.connection.prepare_cached(&sql)?.exists([unit.as_str()])? {
             return Ok(true);
         }
@@ -194,8 +194,7 @@ pub(super) fn send_unit(
     sender: &FrameSender,
     mark: &mut dyn FnMut(&Key, usize) -> Result<(), Stop>,
 ) -> Result<(), Fail> {
-    let dialect = dialect_of(reading, unit)?;
-    sender.send(Frame::Begin { unit: unit.clone(), dialect, control: None })?;
+    let Some(Beginning { control, digest }) = begin(reading, unit, sender)? else { return Ok(()) };
     if what.content != Content::Nothing {
         let sent = each_row(reading, unit, what, &mut |reading, table, row| {
             let weight = reading.weight(table, row);
@@ -226,8 +225,42 @@ pub(super) fn send_unit(
             other => other?,
         }
     }
-    sender.send(Frame::End { unit: unit.clone(), control: None, digest: None })?;
+    sender.send(Frame::End { unit: unit.clone(), control, digest })?;
     Ok(())
+}
+
+/// What is known of a unit before its records.
+pub(super) struct Beginning {
+    /// Its control record.
+    pub(super) control: Option<Control>,
+    /// The digest of what is read, kept under a control record.
+    pub(super) digest: Option<UnitDigest>,
+}
+
+/// Begins a unit. Nothing of it is read where its control record cannot be: it is not to be taken
+/// for a unit that has none.
+pub(super) fn begin(
+    reading: &Reading<'_>,
+    unit: &UnitId,
+    sender: &FrameSender,
+) -> Result<Option<Beginning>, Fail> {
+    let beside = reading.beside(unit)?;
+    let control = match beside.as_ref().map(|beside| beside.control(unit)).transpose() {
+        Ok(control) => control,
+        Err(error) => {
+            let place = format!("table {}, unit {unit}", crate::engine::sqlite::control::TABLE);
+            let (unit, why) = (Some(unit.clone()), error.message().to_owned());
+            sender.send(Frame::Damaged { unit, place, why })?;
+            return Ok(None);
+        }
+    };
+    let digest = match *reading.place == STAGED {
+        true => beside.and_then(|beside| beside.staged()),
+        false => control.as_ref().map(|control| control.digest),
+    };
+    let dialect = dialect_of(reading, unit)?;
+    sender.send(Frame::Begin { unit: unit.clone(), dialect, control: control.clone() })?;
+    Ok(Some(Beginning { control, digest }))
 }
 
 /// Says whether pages of the file are damaged, so that other pages may still be sound.
