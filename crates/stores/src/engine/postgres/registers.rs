@@ -101,7 +101,12 @@ fn lock(
     name: &RegisterName,
 ) -> Result<(), postgres::Error> {
     let sql = format!("SELECT {how}(hashtextextended($1, 0))");
-    tx.query_typed(&sql, &[(&format!("{table} {}", name.0), Type::TEXT)]).map(drop)
+    tx.query_typed(&sql, &[(&lock_name(table, name), Type::TEXT)]).map(drop)
+}
+
+/// Returns what a register is locked by: the hash of this text.
+pub fn lock_name(table: &str, name: &RegisterName) -> String {
+    format!("{table} {}", name.0)
 }
 
 fn etag(version: i64) -> Etag {

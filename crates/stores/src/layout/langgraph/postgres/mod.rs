@@ -128,6 +128,7 @@ impl LangGraphPostgres {
                 // server's memory grow (PostgreSQL 15).
                 batch_bytes: 4 << 20,
                 names_values: true,
+                live: true,
                 parallel_applies: true,
                 ..Capabilities::default()
             },

@@ -30,23 +30,19 @@ type Place = (UnitId, String, String);
 impl LangGraphQuery for LangGraphPostgres {
     async fn latest(&self, unit: &UnitId, namespace: &str) -> Result<Option<CheckpointTuple>> {
         let (unit, namespace) = (unit.clone(), namespace.to_owned());
-        self.reading(
-            "find the latest checkpoint",
-            || Ok(None),
-            move |reader| {
-                let sql = format!(
-                    "SELECT checkpoint_id FROM {} WHERE thread_id = $1 AND checkpoint_ns = $2 \
+        self.asked("find the latest checkpoint", move |reader| {
+            let sql = format!(
+                "SELECT checkpoint_id FROM {} WHERE thread_id = $1 AND checkpoint_ns = $2 \
                  ORDER BY checkpoint_id COLLATE \"C\" DESC LIMIT 1",
-                    reader.place.checkpoints
-                );
-                let thread = unit.as_str();
-                let parameters = [(&thread as _, Type::TEXT), (&namespace as _, Type::TEXT)];
-                let Some(row) = reader.tx.query_typed_opt(&sql, &parameters)? else {
-                    return Ok(None);
-                };
-                tuple(reader, &(unit, namespace, row.try_get(0)?), Content::All)
-            },
-        )
+                reader.place.checkpoints
+            );
+            let thread = unit.as_str();
+            let parameters = [(&thread as _, Type::TEXT), (&namespace as _, Type::TEXT)];
+            let Some(row) = reader.tx.query_typed_opt(&sql, &parameters)? else {
+                return Ok(None);
+            };
+            tuple(reader, &(unit, namespace, row.try_get(0)?), Content::All)
+        })
         .await
     }
 
@@ -57,12 +53,7 @@ impl LangGraphQuery for LangGraphPostgres {
         id: &str,
     ) -> Result<Option<CheckpointTuple>> {
         let place = (unit.clone(), namespace.to_owned(), id.to_owned());
-        self.reading(
-            "get a checkpoint",
-            || Ok(None),
-            move |reader| tuple(reader, &place, Content::All),
-        )
-        .await
+        self.asked("get a checkpoint", move |reader| tuple(reader, &place, Content::All)).await
     }
 
     async fn list(&self, filter: CheckpointFilter, content: Content) -> Result<Checkpoints> {
@@ -111,24 +102,20 @@ impl LangGraphQuery for LangGraphPostgres {
 
     async fn units_of_run(&self, run_id: &str) -> Result<Vec<UnitId>> {
         let run_id = run_id.to_owned();
-        self.reading(
-            "find the threads of a run",
-            || Ok(Vec::new()),
-            move |reader| {
-                if run_id.contains('\0') {
-                    return Ok(Vec::new());
-                }
-                let sql = format!(
-                    "SELECT DISTINCT thread_id COLLATE \"C\" AS t FROM {} \
+        self.asked("find the threads of a run", move |reader| {
+            if run_id.contains('\0') {
+                return Ok(Vec::new());
+            }
+            let sql = format!(
+                "SELECT DISTINCT thread_id COLLATE \"C\" AS t FROM {} \
                  WHERE metadata ->> 'run_id' = $1 \
                  AND jsonb_typeof(metadata -> 'run_id') = 'string' ORDER BY t",
-                    reader.place.checkpoints
-                );
-                let rows = reader.tx.query_typed(&sql, &[(&run_id, Type::TEXT)])?;
-                let unit = |row: &postgres::Row| Ok(UnitId::new(row.try_get::<_, &str>(0)?));
-                rows.iter().map(unit).collect()
-            },
-        )
+                reader.place.checkpoints
+            );
+            let rows = reader.tx.query_typed(&sql, &[(&run_id, Type::TEXT)])?;
+            let unit = |row: &postgres::Row| Ok(UnitId::new(row.try_get::<_, &str>(0)?));
+            rows.iter().map(unit).collect()
+        })
         .await
     }
 }
@@ -136,6 +123,19 @@ impl LangGraphQuery for LangGraphPostgres {
 type Send<'s> = &'s mut dyn FnMut(CheckpointTuple) -> Result<(), Fail>;
 
 impl LangGraphPostgres {
+    /// Answers from inside one transaction, unless the store is retired.
+    async fn asked<T: Default + std::marker::Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&mut Reader<'_, '_>) -> Result<T, Fail> + std::marker::Send + 'static,
+    ) -> Result<T> {
+        let work = move |reader: &mut Reader<'_, '_>| {
+            reader.not_retired(operation)?;
+            work(reader)
+        };
+        self.reading(operation, || Ok(T::default()), work).await
+    }
+
     fn checkpoints(
         &self,
         operation: &'static str,
@@ -153,7 +153,9 @@ impl LangGraphPostgres {
                 sent.map_err(|_| Fail::Stop(Stop::Closed))
             };
             let done = server.read(operation, |tx| {
-                work(&mut Reader::new(tx, &tables, &tables.active, shape), &mut send)
+                let mut reader = Reader::new(tx, &tables, &tables.active, shape);
+                reader.not_retired(operation)?;
+                work(&mut reader, &mut send)
             });
             if let Err(Stop::Error(error)) = done {
                 // Nobody reads: nobody misses the error.

@@ -63,7 +63,7 @@ pub fn recognise(tx: &mut Transaction<'_>, tables: &Tables) -> Result<Option<Sha
         let error = Error::new(ErrorKind::Unsupported, OPERATION, message);
         return Err(error.with("schema", &tables.schema).with("there", there.join(" ")).into());
     };
-    if found.side.0 > 0 && !found.has_side() {
+    if found.is_partial() {
         let message =
             "restow's own tables are only partly there; `restow schema up` completes them";
         let error = Error::new(ErrorKind::Unsupported, OPERATION, message);

@@ -8,9 +8,8 @@ use postgres::Transaction;
 use restow_model::{Key, Record, UnitId};
 use restow_store::feed::Purpose;
 use restow_store::{
-    Batch, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName, Result, Role,
-    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported,
-    View, WithoutControl,
+    Batch, Cursor, Enumeration, Etag, Frames, Purged, RegisterName, Result, Role, Segment,
+    Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported, View,
 };
 
 use super::read::{self, Reader, Scan};
@@ -28,16 +27,16 @@ impl Store for LangGraphPostgres {
         row::check(record)
     }
 
-    async fn prepare(&self, role: Role, _id: &str) -> Result<StoreRecord> {
-        if role != Role::CopyTarget {
-            let message = "this store keeps no control records yet; use it in a copy";
-            return Err(Error::new(ErrorKind::Unsupported, "prepare a store", message));
-        }
-        schema::up(&self.server).await?;
+    async fn prepare(&self, role: Role, id: &str) -> Result<StoreRecord> {
+        const OPERATION: &str = "prepare a store";
+        let (table, id) = (self.tables.register.clone(), id.to_owned());
+        let work = move |server: &Server| {
+            schema::up_for(server, role != Role::CopyTarget)?;
+            server.write(OPERATION, |tx| registers::prepare(tx, &table, role, &id))
+        };
+        let record = self.server.run(OPERATION, work).await?;
         *self.shape.lock().unwrap_or_else(PoisonError::into_inner) = Some(write::PREPARED);
-        let kept = self.register_read(RegisterName::store()).await?;
-        let kept = kept.and_then(|(_, bytes)| StoreRecord::from_bytes(&bytes));
-        Ok(kept.unwrap_or(StoreRecord { id: None, without_control: WithoutControl::Legacy }))
+        Ok(record)
     }
 
     async fn segments(&self, want: usize, by: Enumeration) -> Result<Vec<Segment>> {
@@ -57,9 +56,11 @@ impl Store for LangGraphPostgres {
         Ok(self.stream(Purpose::Read, "read units", move |reader, sender| {
             let mut sent = |_: &UnitId, _: Option<(&Key, usize)>| Ok(());
             let mut frames = read::Frames::new(sender, what.content, &mut sent);
+            reader.not_retired("read units")?;
             let View::Staged(token) = &what.view else {
                 for units in units.chunks(UNITS_AT_ONCE) {
                     let there = reader.existing(units)?;
+                    let there = frames.learn(reader, &there, false)?;
                     reader.walk(&there, &what, &mut frames)?;
                 }
                 return Ok(());
@@ -67,9 +68,8 @@ impl Store for LangGraphPostgres {
             for unit in units {
                 let staged = write::staged(reader.tx, &tables, &unit, reader.shape)?;
                 let Some(staged) = staged.filter(|s| s.token == token.as_str()) else { continue };
-                let place: &Place = staged.place(&tables);
-                let mut reader = Reader::new(reader.tx, &tables, place, reader.shape);
-                reader.walk(std::slice::from_ref(&unit), &what, &mut frames)?;
+                let there = frames.learn(reader, &[unit], true)?;
+                reader.at(staged.place(&tables)).walk(&there, &what, &mut frames)?;
             }
             Ok(())
         }))
@@ -80,12 +80,15 @@ impl Store for LangGraphPostgres {
         self.server.run("apply operations", move |_| write::apply(&this, &batch)).await
     }
 
-    async fn journal(&self, _unit: UnitId, _after: u64) -> Result<Told> {
-        Err(write::no_control("read a journal"))
+    async fn journal(&self, unit: UnitId, after: u64) -> Result<Told> {
+        const OPERATION: &str = "read a journal";
+        let none = || Ok(Told { control: None, entries: None });
+        self.reading(OPERATION, none, move |reader| reader.journal(OPERATION, &unit, after)).await
     }
 
-    async fn trim(&self, _unit: UnitId, _upto: u64) -> Result<()> {
-        Err(write::no_control("trim a journal"))
+    async fn trim(&self, unit: UnitId, upto: u64) -> Result<()> {
+        let this = self.clone();
+        self.server.run("trim a journal", move |_| write::trim(&this, &unit, upto)).await
     }
 
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {

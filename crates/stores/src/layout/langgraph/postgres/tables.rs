@@ -7,6 +7,9 @@
 //! - `adjustment`: what the application's tables had to be given differently, undone on reading.
 //! - `stage`, `stage_*`: units that are being staged.
 //! - `register`: small values changed by compare-and-swap.
+//! - `control`, `journal`: what a live migration keeps of units; made when one begins.
+
+use crate::engine::postgres::{control, journal, registers};
 
 /// The tables of units: the active ones, or those of staged copies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,10 @@ pub struct Tables {
     pub stage: String,
     /// Registers.
     pub register: String,
+    /// Control records, with the digests of staged copies; there once a live migration began.
+    pub control: String,
+    /// Journals; likewise.
+    pub journal: String,
     /// `checkpoint_migrations`.
     pub migrations: String,
 }
@@ -79,6 +86,8 @@ impl Tables {
             staged,
             stage: beside("stage"),
             register: beside("register"),
+            control: beside("control"),
+            journal: beside("journal"),
             migrations: own("checkpoint_migrations"),
             side,
         }
@@ -90,12 +99,17 @@ pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// Returns the statements that make what a live migration needs beside restow's own tables.
+pub fn control_ddl(tables: &Tables) -> [String; 2] {
+    [control::ddl(&tables.control), journal::ddl(&tables.journal)]
+}
+
 /// Returns the statements that make restow's own tables; each does nothing where it was done.
 pub fn side_ddl(tables: &Tables) -> Vec<String> {
     let Tables { active, staged, .. } = tables;
     let mut ddl = vec![
         format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(&tables.side)),
-        crate::engine::postgres::registers::ddl(&tables.register),
+        registers::ddl(&tables.register),
         format!(
             "CREATE TABLE IF NOT EXISTS {} (
                 thread_id TEXT PRIMARY KEY, token TEXT NOT NULL, guard BYTEA NOT NULL,

@@ -6,6 +6,7 @@
 
 mod blobs;
 mod checkpoints;
+mod frames;
 mod keys;
 mod scan;
 mod side;
@@ -13,9 +14,10 @@ mod units;
 mod writes;
 
 pub(super) use blobs::{BlobKey, each_stored};
+pub(super) use frames::Frames;
 pub(super) use scan::Scan;
 pub(super) use side::named;
-pub(super) use units::{Contents, Found, Frames, Visitor, contents};
+pub(super) use units::{Contents, Found, Visitor, contents};
 
 use postgres::Transaction;
 
@@ -33,6 +35,8 @@ pub(super) struct Reader<'t, 'c> {
     pub(super) tables: &'t Tables,
     pub(super) place: &'t Place,
     pub(super) shape: Shape,
+    /// Whether control records are there, and told.
+    has_control: bool,
     beside: Option<Beside>,
 }
 

@@ -2,18 +2,21 @@
 //!
 //! Of the tables, 0 is checkpoints, 1 what belongs to units alone, 2 writes; places are blocks.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use postgres::types::Type;
-use restow_model::{Dialect, Key, UnitId};
-use restow_store::feed::{FrameSender, Stop};
+use restow_model::{Control, Dialect, Key, UnitId};
+use restow_store::feed::{FrameSender, Room, Stop};
 use restow_store::{Content, Cursor, Enumeration, Frame, KeyRange, Segment, Selection};
 
 use super::super::super::spot::Spot;
 use super::Reader;
 use super::checkpoints::Checkpoints;
+use super::frames::{Frames, told};
 use super::keys::{Table, Walk};
 use super::side::UnitRecords;
-use super::units::{Found, Frames, Visitor};
+use super::units::{Found, Visitor};
 use super::writes::Writes;
 use crate::engine::postgres::Fail;
 
@@ -21,6 +24,8 @@ use crate::engine::postgres::Fail;
 const MARK_BYTES: usize = 8 << 20;
 /// So many units are walked at once.
 const UNITS_AT_ONCE: usize = 64;
+/// So many control records are kept while rows come as they are stored.
+const CONTROLS_MAX: usize = 4096;
 /// So many thread ids are fetched at once.
 const IDS_AT_ONCE: usize = 1024;
 
@@ -39,6 +44,8 @@ impl Scan<'_> {
         from: Option<&Cursor>,
     ) -> Result<(), Fail> {
         let decode = |bytes: &Bytes| Spot::decode(bytes, segment.by);
+        // Also a retired store is walked: whoever purges it has to find what is left.
+        reader.store()?;
         let start = segment.from.as_ref().map(decode).transpose()?;
         let end = segment.to.as_ref().map(decode).transpose()?;
         let cursor = from.map(|c| decode(&c.0)).transpose()?;
@@ -116,7 +123,8 @@ impl Scan<'_> {
         };
         let what = Selection { keys: keys.clone(), ..Selection::all() };
         let mut frames = Frames::new(self.sender, Content::All, &mut sent);
-        reader.walk(units, &what, &mut frames)
+        let units = frames.learn(reader, units, false)?;
+        reader.walk(&units, &what, &mut frames)
     }
 
     fn storage(
@@ -138,7 +146,8 @@ impl Scan<'_> {
             if last == Some(0) {
                 continue;
             }
-            let mut pieces = Pieces { scan: self, open: None, room: None };
+            let mut pieces =
+                Pieces { scan: self, open: None, room: None, controls: HashMap::new() };
             let blocks = Walk::Blocks(first as i64, last.map(|last| last as i64));
             match table {
                 0 => pieces.checkpoints(reader, &blocks)?,
@@ -157,7 +166,9 @@ impl Scan<'_> {
 struct Pieces<'s> {
     scan: &'s Scan<'s>,
     open: Option<UnitId>,
-    room: Option<restow_store::feed::Room>,
+    room: Option<Room>,
+    /// What was found beside units; nothing inside where that cannot be read.
+    controls: HashMap<UnitId, Option<Control>>,
 }
 
 impl Pieces<'_> {
@@ -167,7 +178,7 @@ impl Pieces<'_> {
         while let Some(unit) = rows.unit(reader)? {
             if self.open.as_ref() != Some(&unit) {
                 let dialect = rows.dialect(reader)?;
-                self.begin(&unit, dialect)?;
+                self.begin(reader, &unit, dialect)?;
             }
             let weight = rows.weight(reader, usize::MAX)? + 4096;
             self.room = Some(self.scan.sender.reserve(weight)?);
@@ -176,7 +187,7 @@ impl Pieces<'_> {
             if since >= MARK_BYTES && loaded.key.block != block {
                 since = 0;
                 self.finish(0, loaded.key.block as u64)?;
-                self.begin(&unit, Dialect::Any)?;
+                self.begin(reader, &unit, Dialect::Any)?;
             }
             since += weight;
             block = loaded.key.block;
@@ -190,14 +201,14 @@ impl Pieces<'_> {
         let (mut since, mut block) = (0, 0);
         while let Some((unit, bytes)) = rows.peek(reader)? {
             if self.open.as_ref() != Some(&unit) {
-                self.begin(&unit, Dialect::Any)?;
+                self.begin(reader, &unit, Dialect::Any)?;
             }
             self.room = Some(self.scan.sender.reserve(bytes + 4096)?);
             let Some(loaded) = rows.next(reader, usize::MAX)? else { break };
             if since >= MARK_BYTES && loaded.key.block != block {
                 since = 0;
                 self.finish(2, loaded.key.block as u64)?;
-                self.begin(&unit, Dialect::Any)?;
+                self.begin(reader, &unit, Dialect::Any)?;
             }
             since += bytes;
             block = loaded.key.block;
@@ -210,7 +221,7 @@ impl Pieces<'_> {
         let everything = KeyRange::default();
         let mut own = UnitRecords::all(reader)?;
         for unit in own.units() {
-            self.begin(&unit, Dialect::Any)?;
+            self.begin(reader, &unit, Dialect::Any)?;
             for (key, found) in own.take(reader, &unit, &everything)? {
                 let bytes = found.as_ref().map_or(0, restow_model::Record::weight);
                 self.room = Some(self.scan.sender.reserve(bytes)?);
@@ -227,14 +238,47 @@ impl Pieces<'_> {
         Ok(())
     }
 
-    fn begin(&mut self, unit: &UnitId, dialect: Dialect) -> Result<(), Fail> {
+    fn begin(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        unit: &UnitId,
+        dialect: Dialect,
+    ) -> Result<(), Fail> {
         self.end()?;
         self.open = Some(unit.clone());
-        let frame = Frame::Begin { unit: unit.clone(), dialect, control: None };
-        Ok(self.scan.sender.send(frame)?)
+        if !self.controls.contains_key(unit) {
+            self.learn(reader, unit)?;
+        }
+        if let Some(control) = self.control(unit) {
+            let frame = Frame::Begin { unit: unit.clone(), dialect, control };
+            self.scan.sender.send(frame)?;
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, reader: &mut Reader<'_, '_>, unit: &UnitId) -> Result<(), Fail> {
+        if self.controls.len() >= CONTROLS_MAX {
+            self.controls.clear();
+        }
+        if let Some((unit, beside)) = reader.control(&[unit])?.pop() {
+            let control = told(self.scan.sender, reader, &unit, &beside)?;
+            self.controls.insert(unit, control);
+        }
+        Ok(())
+    }
+
+    /// Returns a unit's control record, where it has one; nothing where that cannot be read.
+    fn control(&self, unit: &UnitId) -> Option<Option<Control>> {
+        match self.controls.get(unit) {
+            Some(None) => None,
+            held => Some(held.cloned().flatten()),
+        }
     }
 
     fn send(&mut self, unit: &UnitId, found: Found) -> Result<(), Fail> {
+        if self.control(unit).is_none() {
+            return Ok(());
+        }
         let mut sent = |_: &UnitId, _: Option<(&Key, usize)>| Ok(());
         let mut frames = Frames::new(self.scan.sender, Content::All, &mut sent);
         frames.room = self.room.take();
@@ -242,12 +286,9 @@ impl Pieces<'_> {
     }
 
     fn end(&mut self) -> Result<(), Fail> {
-        match self.open.take() {
-            Some(unit) => {
-                Ok(self.scan.sender.send(Frame::End { unit, control: None, digest: None })?)
-            }
-            None => Ok(()),
-        }
+        let Some(unit) = self.open.take() else { return Ok(()) };
+        let Some(control) = self.control(&unit) else { return Ok(()) };
+        Ok(self.scan.sender.send(Frame::End { unit, control, digest: None })?)
     }
 
     /// Ends the unit that is open; the scan goes on at a block.
@@ -272,6 +313,11 @@ fn units_sql(reader: &Reader<'_, '_>, has_low: bool, is_behind: bool) -> String 
     ];
     if reader.shape.has_side {
         tables.push((&reader.place.unit, String::new()));
+    }
+    let control = reader.tables.control.as_str();
+    let control = format!("(SELECT convert_from(unit, 'UTF8') AS thread_id FROM {control})");
+    if reader.has_control {
+        tables.push((&control, String::new()));
     }
     let select = |(table, hidden): &(&String, String)| {
         format!("SELECT DISTINCT r.thread_id FROM {table} r WHERE {low} AND {high}{hidden}")

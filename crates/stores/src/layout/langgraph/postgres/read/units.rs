@@ -1,16 +1,16 @@
 //! Walking units: which of them are there, and the frames of each.
 
 use postgres::types::Type;
-use restow_model::{Dialect, Key, Record, UnitDigest, UnitId};
-use restow_store::feed::{FrameSender, Stop};
-use restow_store::{Content, Frame, KeyRange, Order, Selection};
+use restow_model::{Dialect, Record, UnitDigest, UnitId};
+use restow_store::managed::{self, Beside as Control};
+use restow_store::{Content, KeyRange, Order, Selection, StoreRecord, Told};
 
 use super::checkpoints::{Checkpoints, Loaded};
 use super::keys::{RowKey, Table, Walk};
 use super::side::UnitRecords;
 use super::writes::Writes;
 use super::{Beside, Place, Reader, Shape, Tables, Transaction};
-use crate::engine::postgres::Fail;
+use crate::engine::postgres::{Fail, control, journal, registers};
 
 /// What a row turned out to be.
 #[derive(Debug)]
@@ -47,7 +47,59 @@ impl<'t, 'c> Reader<'t, 'c> {
         place: &'t Place,
         shape: Shape,
     ) -> Self {
-        Self { tx, tables, place, shape, beside: None }
+        Self { tx, tables, place, shape, has_control: false, beside: None }
+    }
+
+    /// Reads another place.
+    pub(in super::super) fn at<'p>(&'p mut self, place: &'p Place) -> Reader<'p, 'c>
+    where
+        't: 'p,
+    {
+        let (tables, has_control) = (self.tables, self.has_control);
+        Reader { has_control, ..Reader::new(self.tx, tables, place, self.shape) }
+    }
+
+    /// Reads what the store says of itself; control records are told from here on.
+    pub(in super::super) fn store(&mut self) -> Result<Option<StoreRecord>, Fail> {
+        if !self.shape.has_side {
+            return Ok(None);
+        }
+        let store = registers::store(self.tx, &self.tables.register)?;
+        self.has_control = store.as_ref().is_some_and(|store| store.id.is_some());
+        Ok(store)
+    }
+
+    /// Refuses to read from a store that is retired.
+    pub(in super::super) fn not_retired(&mut self, operation: &'static str) -> Result<(), Fail> {
+        Ok(managed::not_retired(self.store()?.as_ref(), operation)?)
+    }
+
+    /// Tells a unit's control record and its writes behind a seq.
+    pub(in super::super) fn journal(
+        &mut self,
+        operation: &'static str,
+        unit: &UnitId,
+        after: u64,
+    ) -> Result<Told, Fail> {
+        self.not_retired(operation)?;
+        let control = self.control(&[unit])?.pop();
+        let control = control.map(|(_, beside)| managed::control(&beside.record, unit));
+        let entries = match control {
+            Some(_) => journal::entries(self.tx, &self.tables.journal, unit, after)?,
+            None => Vec::new(),
+        };
+        Ok(managed::told(unit, control.transpose()?, after, entries)?)
+    }
+
+    /// Reads what stands beside units.
+    pub(in super::super) fn control(
+        &mut self,
+        units: &[&UnitId],
+    ) -> Result<Vec<(UnitId, Control)>, Fail> {
+        match self.has_control {
+            true => Ok(control::read(self.tx, &self.tables.control, units)?),
+            false => Ok(Vec::new()),
+        }
     }
 
     /// Looks once whether anything is kept beside the rows; mostly nothing is.
@@ -121,6 +173,11 @@ impl<'t, 'c> Reader<'t, 'c> {
         if self.shape.has_side {
             let table = &self.place.unit;
             any.push(format!("EXISTS (SELECT 1 FROM {table} r WHERE r.thread_id = u.id)"));
+        }
+        if self.is_active() && self.has_control {
+            let table = &self.tables.control;
+            let unit = "convert_to(u.id, 'UTF8')";
+            any.push(format!("EXISTS (SELECT 1 FROM {table} c WHERE c.unit = {unit})"));
         }
         let sql = format!(
             "SELECT u.id FROM unnest($1::text[]) WITH ORDINALITY u (id, n) WHERE {} ORDER BY u.n",
@@ -274,61 +331,6 @@ impl UnitRecords {
             visitor.found(unit, found)?;
         }
         Ok(())
-    }
-}
-
-/// Is told the key of each record and about how many bytes it had, and of the end of each unit.
-type Sent<'s> = &'s mut dyn FnMut(&UnitId, Option<(&Key, usize)>) -> Result<(), Stop>;
-
-/// Sends what a walk meets as frames.
-pub(in super::super) struct Frames<'s> {
-    pub(super) sender: &'s FrameSender,
-    pub(super) content: Content,
-    pub(super) room: Option<restow_store::feed::Room>,
-    sent: Sent<'s>,
-    pub(super) weight: usize,
-}
-
-impl<'s> Frames<'s> {
-    /// Sends so much of each record.
-    pub(in super::super) fn new(sender: &'s FrameSender, content: Content, sent: Sent<'s>) -> Self {
-        Self { sender, content, room: None, sent, weight: 0 }
-    }
-}
-
-impl Visitor for Frames<'_> {
-    fn begin(&mut self, unit: &UnitId, dialect: Dialect) -> Result<(), Fail> {
-        Ok(self.sender.send(Frame::Begin { unit: unit.clone(), dialect, control: None })?)
-    }
-
-    fn reserve(&mut self, bytes: usize) -> Result<(), Fail> {
-        self.weight = bytes + 4096;
-        self.room = Some(self.sender.reserve(self.weight)?);
-        Ok(())
-    }
-
-    fn found(&mut self, unit: &UnitId, found: Found) -> Result<(), Fail> {
-        let mut record = match found {
-            Found::Record(record) => record,
-            Found::Damaged(place, why) => {
-                let unit = Some(unit.clone());
-                return Ok(self.sender.send(Frame::Damaged { unit, place, why })?);
-            }
-        };
-        if self.content != Content::All {
-            record.values.clear();
-        }
-        let key = record.key.clone();
-        match self.room.take() {
-            Some(room) => self.sender.record(Frame::Record(record), room)?,
-            None => self.sender.send(Frame::Record(record))?,
-        }
-        Ok((self.sent)(unit, Some((&key, self.weight)))?)
-    }
-
-    fn end(&mut self, unit: &UnitId) -> Result<(), Fail> {
-        self.sender.send(Frame::End { unit: unit.clone(), control: None, digest: None })?;
-        Ok((self.sent)(unit, None)?)
     }
 }
 

@@ -26,6 +26,7 @@ pub use build::{CheckpointRow, checkpoint_row};
 pub use check::check;
 pub use known::{Content, Known};
 pub use open::{CheckpointCells, Opened};
+pub(super) use sends::TASKS;
 pub use write::{WriteRow, write_record, write_row};
 
 /// The bytes that a cell may hold: PostgreSQL allocates at most 1 GiB for a whole row.

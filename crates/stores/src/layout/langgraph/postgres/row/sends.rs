@@ -8,7 +8,7 @@ use super::super::super::msgpack::{Head, write_head};
 use super::blob::{MSGPACK, is_one_item};
 
 /// The channel of pending sends.
-pub(super) const TASKS: &str = "__pregel_tasks";
+pub(in super::super) const TASKS: &str = "__pregel_tasks";
 /// The version that the channel gets where no channel has one.
 const FIRST_VERSION: &str = "00000000000000000000000000000001.0.0000000000000000";
 

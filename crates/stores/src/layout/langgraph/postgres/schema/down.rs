@@ -8,7 +8,7 @@ use restow_store::feed::Stop;
 use super::super::shape::{judge, resolve};
 use super::super::tables::quoted;
 use super::expected::TABLES;
-use super::found::{Found, qualified, side_tables};
+use super::found::{Found, all_side_tables, qualified};
 use super::preflight;
 use super::status::{Status, count};
 use super::up::LOCK_TIMEOUT;
@@ -49,8 +49,8 @@ pub async fn down(server: &Server, confirmed: &str) -> Result<Status> {
                 if !own.is_empty() {
                     tx.batch_execute(&format!("DROP TABLE {}", own.join(", ")))?;
                 }
-                if found.side.0 > 0 {
-                    let side = side_tables(&tables).join(", ");
+                if found.has_any_side() {
+                    let side = all_side_tables(&tables).join(", ");
                     tx.batch_execute(&format!("DROP TABLE IF EXISTS {side}"))?;
                     let sql = "SELECT NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n \
                            ON n.oid = c.relnamespace WHERE n.nspname = $1)";

@@ -80,6 +80,8 @@ pub struct Found {
     pub versions: BTreeSet<i32>,
     /// How many of restow's own tables are there, and how many there are to be.
     pub side: (usize, usize),
+    /// The same of those that a live migration needs, if one ever began.
+    pub control: (usize, usize),
 }
 
 impl Found {
@@ -93,10 +95,8 @@ impl Found {
                 found.versions.insert(row.try_get(0)?);
             }
         }
-        let own = side_tables(tables);
-        let sql = "SELECT count(to_regclass(name)) FROM unnest($1) AS name";
-        let there: i64 = tx.query_typed_one(sql, &[(&&own[..], Type::TEXT_ARRAY)])?.try_get(0)?;
-        found.side = (usize::try_from(there).unwrap_or_default(), own.len());
+        found.side = there(tx, &side_tables(tables))?;
+        found.control = there(tx, &control_tables(tables))?;
         Ok(found)
     }
 
@@ -114,6 +114,39 @@ impl Found {
     pub fn has_side(&self) -> bool {
         self.side.0 == self.side.1
     }
+
+    /// Says whether control records and journals are there.
+    pub fn has_control(&self) -> bool {
+        self.control.0 == self.control.1
+    }
+
+    /// Says whether restow's own tables are only partly there.
+    pub fn is_partial(&self) -> bool {
+        let is_cut = |(there, all): (usize, usize)| there > 0 && there < all;
+        is_cut(self.side) || is_cut(self.control) || (self.control.0 > 0 && !self.has_side())
+    }
+
+    /// Says whether there is anything of restow's own.
+    pub fn has_any_side(&self) -> bool {
+        self.side.0 > 0 || self.control.0 > 0
+    }
+}
+
+/// Counts the tables that are there, and all.
+fn there(tx: &mut Transaction<'_>, names: &[&str]) -> Result<(usize, usize), Fail> {
+    let sql = "SELECT count(to_regclass(name)) FROM unnest($1) AS name";
+    let there: i64 = tx.query_typed_one(sql, &[(&names, Type::TEXT_ARRAY)])?.try_get(0)?;
+    Ok((usize::try_from(there).unwrap_or_default(), names.len()))
+}
+
+/// Returns the qualified names of the tables that a live migration needs.
+pub fn control_tables(tables: &Tables) -> [&str; 2] {
+    [&tables.control, &tables.journal]
+}
+
+/// Returns the qualified names of all that is restow's own, whether it is there or not.
+pub fn all_side_tables(tables: &Tables) -> Vec<&str> {
+    [side_tables(tables), control_tables(tables).into()].concat()
 }
 
 /// Returns the qualified names of restow's own tables.

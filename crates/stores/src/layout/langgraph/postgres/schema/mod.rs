@@ -21,6 +21,7 @@ use crate::engine::postgres::{Server, Settings};
 
 pub use down::down;
 pub use status::{Size, Status, status};
+pub(super) use up::up_for;
 pub use up::{Up, up, up_blocking};
 pub use verify::{Verified, verify};
 

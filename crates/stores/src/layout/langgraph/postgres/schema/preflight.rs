@@ -39,7 +39,7 @@ pub(super) fn check(
         let grant = format!("GRANT CREATE ON SCHEMA {} TO {role}", quoted(&tables.schema));
         return Err(denied("the role may not make tables in the schema", &grant).into());
     }
-    if plan.side && !in_side.unwrap_or(in_database) {
+    if (plan.side || plan.control) && !in_side.unwrap_or(in_database) {
         let grant = match in_side {
             Some(_) => format!("GRANT CREATE ON SCHEMA {} TO {role}", quoted(&tables.side)),
             None => format!("GRANT CREATE ON DATABASE {database} TO {role}"),

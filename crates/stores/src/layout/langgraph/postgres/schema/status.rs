@@ -7,7 +7,7 @@ use restow_store::Result;
 use super::super::shape::{judge, resolve};
 use super::super::tables::Tables;
 use super::expected::{BLOBS, CHECKPOINTS, TABLES, WRITES};
-use super::found::{Found, qualified, side_tables};
+use super::found::{Found, all_side_tables, qualified};
 use crate::engine::postgres::{Fail, Server};
 
 const OPERATION: &str = "count what there is";
@@ -55,6 +55,8 @@ pub struct Status {
     pub side: Option<Size>,
     /// Threads that a copy is writing, or that one left behind half written.
     pub staged: u64,
+    /// Threads that a live migration looks after, deleted ones included.
+    pub managed: u64,
 }
 
 /// Counts threads, rows and bytes; a database without LangGraph's tables has none.
@@ -96,11 +98,14 @@ pub(super) fn count(
     for table in TABLES.iter().filter(|table| is_there(table)) {
         status.tables.push(size(tx, table.name, &[&own(table.name)])?);
     }
-    if found.side.0 > 0 {
-        status.side = Some(size(tx, &tables.side, &side_tables(tables))?);
+    if found.has_any_side() {
+        status.side = Some(size(tx, &tables.side, &all_side_tables(tables))?);
     }
     if found.has_side() {
         status.staged = number(tx, &tables.stage)?;
+    }
+    if found.has_control() {
+        status.managed = number(tx, &tables.control)?;
     }
     Ok(status)
 }

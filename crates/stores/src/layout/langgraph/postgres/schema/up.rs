@@ -11,7 +11,7 @@ use restow_store::feed::Stop;
 use restow_store::{Error, ErrorKind, Result};
 
 use super::super::shape::{judge, resolve};
-use super::super::tables::{Tables, quoted, side_ddl};
+use super::super::tables::{Tables, control_ddl, quoted, side_ddl};
 use super::expected::{BLOBS, PATH, TABLES, Table, VERSION, WRITES};
 use super::found::{Found, qualified};
 use super::index::{self, Build};
@@ -47,11 +47,17 @@ pub async fn up(server: &Server) -> Result<Up> {
 
 /// Does what [`up`] does. Blocks the thread.
 pub fn up_blocking(server: &Server) -> Result<Up> {
+    up_for(server, false)
+}
+
+/// Does what [`up`] does, and makes what a live migration needs where one is to begin. Blocks the
+/// thread.
+pub(in super::super) fn up_for(server: &Server, is_live: bool) -> Result<Up> {
     let mut from = None;
     let mut changes = Vec::new();
     let mut rounds = 0;
     loop {
-        match round(server, &mut from, &mut changes) {
+        match round(server, is_live, &mut from, &mut changes) {
             Ok(Round::Done(up)) => return Ok(Up { changes, ..up }),
             Ok(Round::Changed) => continue,
             Ok(Round::Busy) => {}
@@ -68,9 +74,14 @@ enum Round {
     Busy,
 }
 
-fn round(server: &Server, from: &mut Option<i32>, changes: &mut Vec<String>) -> Result<Round> {
+fn round(
+    server: &Server,
+    is_live: bool,
+    from: &mut Option<i32>,
+    changes: &mut Vec<String>,
+) -> Result<Round> {
     let (tables, found, plan) = opened(server.read(OPERATION, |tx| {
-        let (tables, found, plan) = look(tx, server)?;
+        let (tables, found, plan) = look(tx, server, is_live)?;
         preflight::check(tx, &tables, &found, &plan)?;
         Ok((tables, found, plan))
     }))?;
@@ -91,7 +102,7 @@ fn round(server: &Server, from: &mut Option<i32>, changes: &mut Vec<String>) -> 
         if !is_mine {
             return Ok(None);
         }
-        let (tables, found, plan) = look(tx, server)?;
+        let (tables, found, plan) = look(tx, server, is_live)?;
         apply(tx, &tables, &found, &plan).map(Some)
     }))?;
     Ok(match done {
@@ -140,6 +151,7 @@ pub(super) struct Plan {
     pub(super) indexes: Vec<&'static Table>,
     pub(super) versions: Vec<i32>,
     pub(super) side: bool,
+    pub(super) control: bool,
     /// Indexes on tables with rows; what comes behind them waits for them.
     pub(super) builds: Vec<Build>,
 }
@@ -150,9 +162,9 @@ impl Plan {
     }
 
     pub(super) fn has_quick(&self) -> bool {
-        let Self { tables, nullable, path, indexes, versions, side, builds: _ } = self;
+        let Self { tables, nullable, path, indexes, versions, side, control, builds: _ } = self;
         let lists = tables.is_empty() && indexes.is_empty() && versions.is_empty();
-        *nullable || *path || *side || !lists
+        *nullable || *path || *side || *control || !lists
     }
 
     /// Says whether a table of LangGraph's that is there is to be changed at all.
@@ -168,16 +180,27 @@ impl Plan {
     }
 }
 
-fn look(tx: &mut Transaction<'_>, server: &Server) -> Result<(Tables, Found, Plan), Fail> {
+fn look(
+    tx: &mut Transaction<'_>,
+    server: &Server,
+    is_live: bool,
+) -> Result<(Tables, Found, Plan), Fail> {
     let tables = resolve(tx, server.settings())?;
     let found = Found::look(tx, &tables)?;
     judge(tx, &tables, &found)?;
-    let plan = plan(tx, &tables, &found)?;
+    let plan = plan(tx, &tables, &found, is_live)?;
     Ok((tables, found, plan))
 }
 
-fn plan(tx: &mut Transaction<'_>, tables: &Tables, found: &Found) -> Result<Plan, Fail> {
-    let mut plan = Plan { side: !found.has_side(), ..Plan::default() };
+fn plan(
+    tx: &mut Transaction<'_>,
+    tables: &Tables,
+    found: &Found,
+    is_live: bool,
+) -> Result<Plan, Fail> {
+    // Tables that are only partly there are completed in any case.
+    let control = (is_live || found.control.0 > 0) && !found.has_control();
+    let mut plan = Plan { side: !found.has_side(), control, ..Plan::default() };
     for table in TABLES {
         let Some(there) = found.table(table) else {
             if found.version() >= table.since {
@@ -265,6 +288,12 @@ fn apply(
             tx.batch_execute(&statement)?;
         }
         done.push(format!("restow's own tables in schema {}", tables.side));
+    }
+    if plan.control {
+        for statement in control_ddl(tables) {
+            tx.batch_execute(&statement)?;
+        }
+        done.push(format!("control records and journals in schema {}", tables.side));
     }
     Ok(done)
 }

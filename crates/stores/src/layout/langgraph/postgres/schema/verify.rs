@@ -64,8 +64,9 @@ fn differences(found: &Found) -> Vec<String> {
         let version = found.version();
         differences.push(format!("version {version} is newer than {VERSION}, which is known"));
     }
-    let (there, all) = found.side;
-    if there > 0 && there < all {
+    if found.is_partial() {
+        let there = found.side.0 + found.control.0;
+        let all = found.side.1 + if found.control.0 > 0 { found.control.1 } else { 0 };
         differences.push(format!("only {there} of restow's own {all} tables are there"));
     }
     differences

@@ -5,6 +5,8 @@
 //!   takes their locks in one order.
 //! - A lost answer to a commit is `Indeterminate`, never an error and never a success.
 
+mod changes;
+mod held;
 mod load;
 mod stage;
 mod state;
@@ -18,22 +20,23 @@ use postgres::types::Type;
 use restow_model::{Dialect, UnitId};
 use restow_store::failpoint::{self, Point};
 use restow_store::feed::Stop;
+use restow_store::managed::{self, Held};
 use restow_store::{
-    Batch, Error, ErrorKind, Op, Purged, RecordOutcome, Stamp, Then, UnitOps, UnitOutcome,
-    Unsupported,
+    Batch, Current, Error, ErrorKind, Op, Purged, RecordOutcome, RegisterName, Stamp, Then,
+    UnitOps, UnitOutcome, Unsupported,
 };
 
 use super::LangGraphPostgres;
 use super::row::Known;
 use super::schema::expected::VERSION;
 use super::shape::Shape;
-use crate::engine::postgres::Fail;
 use crate::engine::postgres::alone::code;
+use crate::engine::postgres::{Fail, control, journal, registers};
+use held::Look;
+use unit::Done;
 
 pub(super) use state::staged;
 
-/// Why what a migration needs is refused.
-const NO_CONTROL: &str = "this store keeps no control records yet";
 const OPERATION: &str = "apply operations";
 /// How often a unit is begun again because others wrote it at the same time.
 const ATTEMPTS_MAX: usize = 10;
@@ -73,6 +76,10 @@ enum Not {
     Fail(Fail),
 }
 
+fn lost(current: Current) -> Not {
+    Not::Outcome(UnitOutcome::Lost(current))
+}
+
 impl<F: Into<Fail>> From<F> for Not {
     fn from(fail: F) -> Self {
         Self::Fail(fail.into())
@@ -99,15 +106,8 @@ pub(super) fn apply(this: &LangGraphPostgres, batch: &Batch) -> Result<Vec<UnitO
 
 /// Refuses what needs no look at the database to be refused.
 fn refused(this: &LangGraphPostgres, ops: &UnitOps) -> Option<UnitOutcome> {
-    let failed = |kind, message: &str| {
-        let error = Error::new(kind, OPERATION, message).with("unit", ops.unit.to_string());
-        Some(UnitOutcome::Failed(error))
-    };
-    if ops.needs_control() {
-        return failed(ErrorKind::Unsupported, NO_CONTROL);
-    }
-    if let Some(why) = ops.fault() {
-        return failed(ErrorKind::Invalid, why);
+    if let Err(error) = managed::sensible(ops, &this.info.capabilities) {
+        return Some(UnitOutcome::Failed(error));
     }
     let (mut count, mut bytes, mut first) = (0, 0usize, None);
     for op in ops.ops.iter() {
@@ -207,12 +207,12 @@ fn attempt(this: &LangGraphPostgres, ops: &UnitOps) -> UnitOutcome {
     });
     match (not, done) {
         (Some(outcome), _) => outcome,
-        (None, Ok((records, known))) => {
+        (None, Ok(Done { generation, records, known })) => {
             if let Some((token, known)) = known {
                 this.stagings.keep(&ops.unit, &token, known);
             }
             match failpoint::pass(Point::Committed) {
-                Ok(()) => UnitOutcome::Applied { generation: None, records },
+                Ok(()) => UnitOutcome::Applied { generation, records },
                 Err(error) => UnitOutcome::Failed(error),
             }
         }
@@ -224,48 +224,77 @@ fn attempt(this: &LangGraphPostgres, ops: &UnitOps) -> UnitOutcome {
     }
 }
 
-/// Says that what needs control records is not to be had here.
-pub(super) fn no_control(operation: &'static str) -> Error {
-    Error::new(ErrorKind::Unsupported, operation, NO_CONTROL)
-}
-
 /// Removes a unit and everything that belongs to it, if it is still as it was seen.
 pub(super) fn purge(
     this: &LangGraphPostgres,
     unit: &UnitId,
     exactly: &Stamp,
 ) -> Result<Purged, Stop> {
-    let Stamp::Content(seen) = exactly else {
-        return Err(no_control("purge a unit").into());
-    };
+    let tables = &*this.tables;
     this.server.write("purge a unit", |tx| {
         lock(tx, this, [unit])?;
-        let purged = match state::contents(tx, &this.tables, unit)? {
-            super::read::Contents::Absent => return Ok(Purged::Absent),
-            super::read::Contents::Digest(Some(digest)) if digest == *seen => {
-                Purged::Removed(digest.records)
+        let mut look = Look::at(tx, tables, unit)?;
+        managed::lets_purge(look.store.as_ref(), exactly)?;
+        let purged = match (exactly, &look.control) {
+            (Stamp::Control(seen), Some(control)) if **seen == *control => {
+                Purged::Removed(control.digest.records)
             }
-            super::read::Contents::Digest(_) => return Ok(Purged::Lost),
+            (_, Some(_)) => return Ok(Purged::Lost),
+            (stamp, None) => match (look.content()?, stamp) {
+                (Current::Absent, _) => return Ok(Purged::Absent),
+                (Current::Unmanaged(Some(digest)), Stamp::Content(seen)) if digest == *seen => {
+                    Purged::Removed(digest.records)
+                }
+                _ => return Ok(Purged::Lost),
+            },
         };
-        if let Some(staged) = staged(tx, &this.tables, unit, PREPARED)? {
-            stage::discard(tx, &this.tables, unit, &staged)?;
+        let is_live = look.takes_part();
+        let Look { staged, .. } = look;
+        if let Some(staged) = staged {
+            stage::discard(tx, tables, unit, &staged)?;
         }
-        stage::clear(tx, &this.tables, &this.tables.active, unit)?;
+        stage::clear(tx, tables, &tables.active, unit)?;
+        if is_live {
+            control::remove(tx, &tables.control, unit)?;
+            journal::trim(tx, &tables.journal, unit, u64::MAX)?;
+        }
         Ok(purged)
     })
 }
 
-/// Takes the locks of units, which every writer of restow's takes, in one order.
+/// Forgets a unit's journal up to a seq.
+pub(super) fn trim(this: &LangGraphPostgres, unit: &UnitId, upto: u64) -> Result<(), Stop> {
+    const OPERATION: &str = "trim a journal";
+    this.server.write(OPERATION, |tx| {
+        lock(tx, this, [unit])?;
+        let look = Look::at(tx, &this.tables, unit)?;
+        managed::not_retired(look.store.as_ref(), OPERATION)?;
+        if look.takes_part() {
+            journal::trim(look.tx, &this.tables.journal, unit, upto)?;
+        }
+        Ok(())
+    })
+}
+
+/// Takes the locks of units, which every writer of restow's takes, in one order, and holds what the
+/// store says of itself as it is: whoever retires it waits for all who write.
 fn lock<'u>(
     tx: &mut Transaction<'_>,
     this: &LangGraphPostgres,
     units: impl IntoIterator<Item = &'u UnitId>,
 ) -> Result<(), Fail> {
     let units: Vec<&str> = units.into_iter().map(UnitId::as_str).collect();
-    let sql = "SELECT pg_advisory_xact_lock(h) FROM ( \
+    let sql = "WITH store AS MATERIALIZED ( \
+               SELECT pg_advisory_xact_lock_shared(hashtextextended($3, 0)) \
+               ) SELECT pg_advisory_xact_lock(h) FROM store, ( \
                SELECT DISTINCT hashtextextended($2 || chr(31) || u, 0) AS h \
                FROM unnest($1::text[]) u ORDER BY 1) s";
-    let parameters = [(&units as _, Type::TEXT_ARRAY), (&this.tables.side as _, Type::TEXT)];
+    let store = registers::lock_name(&this.tables.register, &RegisterName::store());
+    let parameters = [
+        (&units as _, Type::TEXT_ARRAY),
+        (&this.tables.side as _, Type::TEXT),
+        (&store as _, Type::TEXT),
+    ];
     tx.query_typed(sql, &parameters)?;
     Ok(())
 }

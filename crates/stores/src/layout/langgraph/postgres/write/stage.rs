@@ -3,12 +3,12 @@
 use postgres::Transaction;
 use postgres::types::Type;
 use restow_model::{Token, UnitDigest, UnitId};
-use restow_store::{Current, Guard, Stamp, UnitOutcome};
+use restow_store::{Current, Guard, Stamp, UnitOps, UnitOutcome, managed};
 
 use super::super::read::{Contents, named};
 use super::super::tables::{Place, Tables};
+use super::Not;
 use super::state::{self, Staged};
-use super::{Not, PREPARED};
 use crate::engine::postgres::Fail;
 
 /// The columns of each table of a place, so that promotion does not depend on their order.
@@ -41,17 +41,20 @@ fn execute(tx: &mut Transaction<'_>, sql: &str, unit: &UnitId) -> Result<u64, Fa
 pub(super) fn begin(
     tx: &mut Transaction<'_>,
     tables: &Tables,
-    unit: &UnitId,
+    (held, ops): (Option<Staged>, &UnitOps),
     token: &Token,
-    guard: &Guard,
 ) -> Result<Staged, Fail> {
-    let guard = match guard {
-        Guard::Absent => vec![1],
-        Guard::Exactly(Stamp::Content(digest)) => [&[2][..], &digest.to_bytes()].concat(),
+    let unit = &ops.unit;
+    let guard = match managed::guard_of_staged(ops) {
+        Some(Guard::Absent) => vec![1],
+        Some(Guard::Exactly(Stamp::Content(digest))) => [&[2][..], &digest.to_bytes()].concat(),
         _ => vec![0],
     };
-    match state::staged(tx, tables, unit, PREPARED)? {
+    match held {
         Some(staged) if staged.token == token.as_str() => {
+            if staged.guard == guard {
+                return Ok(staged);
+            }
             let sql = format!("UPDATE {} SET guard = $2 WHERE thread_id = $1", tables.stage);
             let parameters = [(&unit.as_str() as _, Type::TEXT), (&guard as _, Type::BYTEA)];
             tx.execute_typed(&sql, &parameters)?;
@@ -82,10 +85,6 @@ pub(super) fn separate(
     tables: &Tables,
     unit: &UnitId,
 ) -> Result<(), Fail> {
-    let staged = state::staged(tx, tables, unit, PREPARED)?;
-    if !staged.is_some_and(|staged| staged.is_direct) {
-        return Ok(());
-    }
     let columns = COLUMNS[0];
     let sql = format!(
         "WITH gone AS (DELETE FROM {} b USING ({}) n (t, s, c, v) \
@@ -198,7 +197,7 @@ fn allowed(
         },
         Some((2, digest)) => {
             let wanted = UnitDigest::from_slice(digest).unwrap_or_default();
-            match state::contents(tx, tables, unit)? {
+            match state::contents(tx, (tables, &tables.active), unit)? {
                 Contents::Digest(Some(found)) if found == wanted => Ok(()),
                 Contents::Digest(found) => lost(Current::Unmanaged(found)),
                 Contents::Absent => lost(Current::Absent),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use postgres::Transaction;
 use postgres::types::Type;
 use restow_model::{Key, KeyPart, Record, UnitId};
-use restow_store::{Guard, KeyRange, Op, Selection, UnitOps};
+use restow_store::{Guard, KeyRange, Op, RegisterName, Selection, UnitOps};
 
 use super::super::read::{self, Contents, Found, Reader, Visitor};
 use super::super::row::{self, Known};
@@ -63,13 +63,13 @@ pub(super) fn exists(
     Ok(!reader.existing(std::slice::from_ref(unit))?.is_empty())
 }
 
-/// Digests what a unit itself holds.
+/// Digests what a unit holds in a place.
 pub(super) fn contents(
     tx: &mut Transaction<'_>,
-    tables: &Tables,
+    (tables, place): (&Tables, &Place),
     unit: &UnitId,
 ) -> Result<Contents, Fail> {
-    read::contents(&mut Reader::new(tx, tables, &tables.active, PREPARED), unit)
+    read::contents(&mut Reader::new(tx, tables, place, PREPARED), unit)
 }
 
 /// Returns what to load, where no unit is there and all of them are nothing but new records.
@@ -85,12 +85,12 @@ pub(super) fn fresh<'b>(
     }
     let names: Vec<UnitId> = units.iter().map(|ops| ops.unit.clone()).collect();
     let mut reader = Reader::new(tx, tables, &tables.active, PREPARED);
-    let is_fresh = reader.existing(&names)?.is_empty() && !is_staged(tx, tables, &names)?;
+    let is_fresh = reader.existing(&names)?.is_empty() && is_plain(tx, tables, &names)?;
     Ok(is_fresh.then_some(loads))
 }
 
 fn only_puts(ops: &UnitOps) -> Option<Vec<&Record>> {
-    let is_open = matches!(ops.guard, Guard::Unmanaged | Guard::Absent);
+    let is_open = matches!(ops.guard, Guard::Unmanaged | Guard::Absent) && ops.control.is_none();
     let mut keys = HashSet::new();
     let mut records = Vec::with_capacity(ops.ops.len());
     for op in ops.ops.iter() {
@@ -104,10 +104,17 @@ fn only_puts(ops: &UnitOps) -> Option<Vec<&Record>> {
     is_open.then_some(records)
 }
 
-fn is_staged(tx: &mut Transaction<'_>, tables: &Tables, units: &[UnitId]) -> Result<bool, Fail> {
+/// Says whether none of the units is being staged, in a store that takes part in no migration.
+fn is_plain(tx: &mut Transaction<'_>, tables: &Tables, units: &[UnitId]) -> Result<bool, Fail> {
     let names: Vec<&str> = units.iter().map(UnitId::as_str).collect();
-    let sql = format!("SELECT 1 FROM {} WHERE thread_id = ANY($1) LIMIT 1", tables.stage);
-    Ok(tx.query_typed_opt(&sql, &[(&names, Type::TEXT_ARRAY)])?.is_some())
+    let sql = format!(
+        "SELECT NOT EXISTS (SELECT FROM {} WHERE thread_id = ANY($1)) \
+         AND NOT EXISTS (SELECT FROM {} WHERE name = $2)",
+        tables.stage, tables.register
+    );
+    let name = RegisterName::store();
+    let parameters = [(&names as _, Type::TEXT_ARRAY), (&&*name.0 as _, Type::TEXT)];
+    Ok(tx.query_typed_one(&sql, &parameters)?.try_get(0)?)
 }
 
 /// What is there under a key.
@@ -156,6 +163,25 @@ impl Visitor for One {
         };
         Ok(())
     }
+}
+
+/// Says whether checkpoints read their sends from the writes of one of these, so that they change
+/// with them.
+pub(super) fn lend_sends(
+    tx: &mut Transaction<'_>,
+    place: &Place,
+    unit: &UnitId,
+    parents: &[&str],
+) -> Result<bool, Fail> {
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM {} r WHERE r.thread_id = $1 \
+         AND r.parent_checkpoint_id = ANY($2) AND CASE jsonb_typeof(r.checkpoint -> 'v') \
+         WHEN 'number' THEN (r.checkpoint ->> 'v')::numeric < 4 ELSE false END)",
+        place.checkpoints
+    );
+    let thread = unit.as_str();
+    let parameters = [(&thread as _, Type::TEXT), (&parents as _, Type::TEXT_ARRAY)];
+    Ok(tx.query_typed_one(&sql, &parameters)?.try_get(0)?)
 }
 
 /// Says which of some records of a unit are there, by their encoded keys.
@@ -235,14 +261,16 @@ pub(super) fn there(
     Ok(found)
 }
 
-/// Learns what the database holds of the versions that records name and nobody knows of yet.
+/// Learns what the database holds of the versions that records name and nobody knows of yet; says
+/// whether some of it are blob rows that no checkpoint named so far.
 pub(super) fn learn(
     tx: &mut Transaction<'_>,
     (tables, place): (&Tables, &Place),
     unit: &UnitId,
     records: &[&Record],
     known: &mut Known,
-) -> Result<(), Fail> {
+) -> Result<bool, Fail> {
+    let mut meets_unnamed = false;
     // A version that is taken may lead to another that has to be looked up.
     loop {
         let mut wanted: Vec<(String, String, String)> = Vec::new();
@@ -265,20 +293,21 @@ pub(super) fn learn(
         wanted.sort_unstable();
         wanted.dedup();
         if wanted.is_empty() {
-            return Ok(());
+            return Ok(meets_unnamed);
         }
-        look_up(tx, (tables, place), unit, &wanted, known)?;
+        meets_unnamed |= look_up(tx, (tables, place), unit, &wanted, known)?;
     }
 }
 
-/// Notes what the database holds under versions.
+/// Notes what the database holds under versions; says whether some of it are blob rows that no
+/// checkpoint named so far.
 fn look_up(
     tx: &mut Transaction<'_>,
     (tables, place): (&Tables, &Place),
     unit: &UnitId,
     wanted: &[(String, String, String)],
     known: &mut Known,
-) -> Result<(), Fail> {
+) -> Result<bool, Fail> {
     for (space, channel, version) in wanted {
         known.note(space, channel, version, row::Content::Free);
     }
@@ -301,13 +330,17 @@ fn look_up(
         let content = row::Content::NoBlob;
         known.note(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, content);
     }
+    let mut meets_unnamed = false;
     let keys: Vec<read::BlobKey> = wanted
         .iter()
         .map(|(s, c, v)| (unit.clone(), (**s).into(), (**c).into(), (**v).into()))
         .collect();
     let mut reader = Reader::new(tx, tables, place, PREPARED);
     read::each_stored(&mut reader, &place.blobs, &keys, &mut |key, blob| {
+        let was = known.get(&key.1, &key.2, &key.3);
+        meets_unnamed |= was != Some(row::Content::NoBlob);
         known.note(&key.1, &key.2, &key.3, blob.content());
         Ok(())
-    })
+    })?;
+    Ok(meets_unnamed)
 }
