@@ -12,6 +12,7 @@ use restow_store::{
     Enumeration, Error, ErrorKind, Frame, Guard, Op, Role, Segment, Stamp, Store, Then, UnitOps,
     UnitOutcome,
 };
+use restow_testkit::official;
 use rusqlite::Connection;
 
 fn tables(path: &Path) -> Vec<String> {
@@ -242,4 +243,35 @@ async fn a_removed_unit_is_no_thread() {
         let again = apply(&*store, vec![live("a")]).await;
         assert!(matches!(again[0], UnitOutcome::Lost(_)), "{again:?}");
     }
+}
+
+/// What stands beside the tables changes nothing for LangGraph's own savers.
+#[tokio::test]
+async fn official_savers_read_what_they_read_before() {
+    let Some(python) = official::python() else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (before, path) = (folder.path().join("before.db"), folder.path().join("agent.db"));
+    for to in [&before, &path] {
+        std::fs::copy(root.join("examples/agent.sqlite"), to).expect("a copy");
+    }
+    let store = Layout::LangGraph.open(&path);
+    let frames = store.scan(Segment::whole(Enumeration::Units), None).await.expect("a scan");
+    let frames: Vec<Frame> = futures::TryStreamExt::try_collect(frames).await.expect("frames");
+    let adopt = |frame: &Frame| match frame {
+        Frame::Begin { unit, .. } => {
+            let adopt = ops(unit.as_str(), Guard::Unmanaged, vec![], Then::Keep);
+            Some(UnitOps { control: Some(Box::new(control(HomeState::Live, 1, 1))), ..adopt })
+        }
+        _ => None,
+    };
+    let adopted: Vec<UnitOps> = frames.iter().filter_map(adopt).collect();
+    prepared(&*store, &["gone"]).await;
+    let gone = ops("gone", Guard::LiveAt { term: 1, since: 1 }, vec![], Then::Tombstone);
+    let outcomes = apply(&*store, adopted.into_iter().chain([gone]).collect()).await;
+    assert!(outcomes.len() > 2 && outcomes.iter().all(UnitOutcome::is_applied), "{outcomes:?}");
+    drop(store);
+    let places = [before, path].map(|path| path.to_string_lossy().into_owned());
+    let args = ["equal", &places[0], &places[1]];
+    official::judge(&python, &root.join("tests/official/judge.py"), &args);
 }

@@ -7,14 +7,14 @@ mod parts_postgres_help;
 use std::sync::Arc;
 
 use live_help::{apply, control, digest, live, ops, prepared, read, record, write};
-use parts_postgres_help::{count, database, past, server, target};
+use parts_postgres_help::{blocking, count, database, past, server, server_of, target};
 use restow_model::{HomeState, UnitId};
 use restow_store::{
     Enumeration, ErrorKind, Frame, Guard, Op, RegisterName, Role, Segment, Store, StoreRecord,
     Swap, Then, UnitOps, UnitOutcome, WithoutControl,
 };
 use restow_stores::layout::parts::postgres::PartsPostgres;
-use restow_testkit::postgres::Database;
+use restow_testkit::postgres::{Database, pooler};
 
 async fn opened(database: &Arc<Database>) -> Arc<PartsPostgres> {
     target(database).await
@@ -150,6 +150,29 @@ async fn writers_of_two_openings_are_all_counted() {
     }
 }
 
+/// Nothing that a migration needs outlives a transaction: a pooler with one connection is enough.
+#[tokio::test]
+async fn a_migration_runs_through_a_pooler() {
+    let (Some(database), Some(pooler)) = (database("").await, pooler()) else { return };
+    let url = database.url_at(&pooler);
+    let place = url.split_once(':').expect("a URL").1;
+    let server = server_of(&format!("parts+postgres:{place}"));
+    let open = move || PartsPostgres::target(server.clone()).expect("a store");
+    let stores = blocking(move || [open(), open()]).await;
+    prepared(&stores[0], &["a", "b"]).await;
+    for (n, store) in stores.iter().enumerate() {
+        let outcomes = apply(store, vec![write("a", 1, n, 7), write("b", 1, n, 7)]).await;
+        assert!(outcomes.iter().all(UnitOutcome::is_applied), "{outcomes:?}");
+    }
+    let told = stores[0].journal(UnitId::new("a"), 1).await.expect("told");
+    assert_eq!(told.entries.map(|entries| entries.len()), Some(2));
+    stores[1].trim(UnitId::new("a"), 2).await.expect("trimmed");
+    let told = stores[0].journal(UnitId::new("a"), 2).await.expect("told");
+    assert_eq!(told.entries.map(|entries| entries.len()), Some(1));
+    assert_eq!(told.control.map(|held| held.digest), Some(digest(&[record(0, 7), record(1, 7)])));
+    assert_eq!(read(&stores[1], &["a"]).await.len(), 4);
+}
+
 /// Whoever retires a store waits for the write that is under way, and no later one passes.
 #[tokio::test]
 async fn a_write_and_a_retirement_meet() {
@@ -167,7 +190,7 @@ async fn a_write_and_a_retirement_meet() {
     let writer = tokio::task::spawn_blocking(move || {
         lock.write("hold a store", |tx| {
             let table = "\"restow_parts\".restow_register";
-            restow_stores::engine::postgres::registers::hold_store(tx, table)?;
+            restow_stores::engine::postgres::registers::held_store(tx, table)?;
             meanwhile.wait();
             wait.recv().expect("a sign");
             Ok(())

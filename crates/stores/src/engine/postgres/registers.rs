@@ -1,8 +1,8 @@
 //! Registers in a table of their own, in the schema that restow keeps beside the application's.
 
 use bytes::Bytes;
-use postgres::Transaction;
 use postgres::types::Type;
+use postgres::{SimpleQueryMessage, Transaction};
 use restow_store::{Etag, RegisterName, Result, Role, StoreRecord, Swap, managed};
 
 use super::{Fail, Server};
@@ -72,10 +72,28 @@ pub fn store(tx: &mut Transaction<'_>, table: &str) -> Result<Option<StoreRecord
     Ok(managed::store_record(held.as_ref().map(|(_, bytes)| &bytes[..]))?)
 }
 
-/// Keeps what the store says of itself as it is until the transaction ends; it has to be read
-/// behind this.
-pub fn hold_store(tx: &mut Transaction<'_>, table: &str) -> Result<(), postgres::Error> {
-    lock(tx, "pg_advisory_xact_lock_shared", table, &RegisterName::store())
+/// Reads the bytes of the store's record, which stays what it is until the transaction ends.
+pub fn held_store(tx: &mut Transaction<'_>, table: &str) -> Result<Option<Bytes>, postgres::Error> {
+    let name = RegisterName::store();
+    // In one round trip, and yet what is read is what there is once the lock is held.
+    let sql = format!(
+        "SELECT pg_advisory_xact_lock_shared(hashtextextended({}, 0)); \
+         SELECT encode(bytes, 'hex') AS hex FROM {table} WHERE name = {}",
+        literal(&lock_name(table, &name)),
+        literal(&name.0)
+    );
+    let answers = tx.simple_query(&sql)?;
+    let hex = answers.iter().find_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => row.try_get("hex").ok().flatten(),
+        _ => None,
+    });
+    let byte = |at: usize| u8::from_str_radix(hex?.get(at..at + 2)?, 16).ok();
+    Ok(hex.and_then(|hex| (0..hex.len()).step_by(2).map(byte).collect()))
+}
+
+/// Writes a text as SQL does, whatever the server takes a backslash for.
+fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// Makes the store say of itself what a role needs; several may come at once.

@@ -67,8 +67,8 @@ pub(super) fn journal<R: ReadRows>(
     unit: &UnitId,
     after: u64,
 ) -> Result<Told, Ended<R::Error>> {
-    not_retired(rows, "read a journal")?;
     let row = rows.units(std::slice::from_ref(unit), None).map_err(Ended::Engine)?.pop();
+    not_retired(rows, "read a journal")?;
     let control = row.as_ref().map_or(Ok(None), UnitRow::control)?;
     let entries = match &control {
         Some(_) => rows.entries(unit, after).map_err(Ended::Engine)?,

@@ -94,13 +94,15 @@ impl<'c> Reader<'c> {
         units: &[UnitId],
         what: &Selection,
     ) -> Result<(), Ended<R::Error>> {
-        not_retired(rows, "read units")?;
         let token = match &what.view {
             View::Active => None,
             View::Staged(token) => Some(token.as_str()),
         };
         for names in units.chunks(UNITS_AT_ONCE) {
-            for row in rows.units(names, token).map_err(Ended::Engine)? {
+            // The store's record may come along with the units.
+            let found = rows.units(names, token).map_err(Ended::Engine)?;
+            not_retired(rows, "read units")?;
+            for row in found {
                 self.unit(rows, &row, what, false)?;
             }
         }

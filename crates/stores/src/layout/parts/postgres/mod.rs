@@ -151,7 +151,7 @@ impl PartsPostgres {
                 if !there(&is_made, &tables, tx)? {
                     return Ok(());
                 }
-                let mut rows = Snapshot::new(tx, &tables)?;
+                let mut rows = Snapshot::new(tx, &tables);
                 let reader = Reader::new(out).map_err(Ended::Torn);
                 reader.and_then(|mut reader| work(&mut rows, &mut reader)).map_err(failed)
             })
@@ -167,7 +167,7 @@ impl PartsPostgres {
         let (tables, is_made) = (self.tables.clone(), self.is_made.clone());
         let read = move |server: &Server| {
             server.read(operation, |tx| match there(&is_made, &tables, tx)? {
-                true => work(&mut Snapshot::new(tx, &tables)?).map_err(failed),
+                true => work(&mut Snapshot::new(tx, &tables)).map_err(failed),
                 false => Ok(T::default()),
             })
         };
@@ -245,7 +245,7 @@ impl Store for PartsPostgres {
         let (tables, id) = (self.tables.clone(), id.to_owned());
         let work = move |server: &Server| {
             server.write(OPERATION, |tx| {
-                if role != Role::CopyTarget && !tables.store(tx)?.1 {
+                if role != Role::CopyTarget && registers::store(tx, &tables.register)?.is_none() {
                     tables.make_control(tx)?;
                 }
                 registers::prepare(tx, &tables.register, role, &id)

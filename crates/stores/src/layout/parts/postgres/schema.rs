@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use postgres::Transaction;
 use postgres::types::Type;
-use restow_store::{RegisterName, StoreRecord};
+use restow_store::StoreRecord;
 
 use crate::engine::postgres::{journal, registers};
 
@@ -81,7 +81,7 @@ pub(super) struct Tables {
     /// Journals, made when the store is prepared for a migration.
     pub(super) journal: String,
     layout: String,
-    /// Whether the store is known to be prepared for a migration; it remains so.
+    /// Whether the store was prepared for a migration when it was last looked at.
     has_control: AtomicBool,
 }
 
@@ -160,33 +160,19 @@ impl Tables {
         Ok(Found::Ours)
     }
 
-    /// Reads the store's record, and says whether the store was prepared for a migration.
-    pub(super) fn store(
-        &self,
-        tx: &mut Transaction<'_>,
-    ) -> Result<(Option<Bytes>, bool), postgres::Error> {
-        let held = registers::read(tx, &self.register, &RegisterName::store().0)?;
-        let bytes = held.map(|(_, bytes)| bytes);
-        let record = bytes.as_deref().and_then(StoreRecord::from_bytes);
-        let has_control = record.is_some_and(|record| record.id.is_some());
-        self.has_control.store(has_control, Ordering::Release);
-        Ok((bytes, has_control))
+    /// Says whether the store is known to be prepared for a migration.
+    pub(super) fn has_control(&self) -> bool {
+        self.has_control.load(Ordering::Acquire)
     }
 
-    /// Does the same for who is going to write: a migration's store stays what it is until the
-    /// transaction ends.
-    pub(super) fn store_held(
-        &self,
-        tx: &mut Transaction<'_>,
-    ) -> Result<(Option<Bytes>, bool), postgres::Error> {
-        if !self.has_control.load(Ordering::Acquire) {
-            let (bytes, has_control) = self.store(tx)?;
-            if !has_control {
-                return Ok((bytes, false));
-            }
-        }
-        registers::hold_store(tx, &self.register)?;
-        self.store(tx)
+    /// Learns from the store's record whether the store was prepared for a migration.
+    pub(super) fn learn(&self, store: Option<&Bytes>) -> bool {
+        // A record of another format was written by a newer restow, for a migration.
+        let has_control = store.is_some_and(|bytes| {
+            StoreRecord::from_bytes(bytes).is_none_or(|record| record.id.is_some())
+        });
+        self.has_control.store(has_control, Ordering::Release);
+        has_control
     }
 
     /// Makes what a migration needs beside the tables; several may come at once.

@@ -11,12 +11,12 @@ use postgres::{Row, Transaction};
 use restow_model::UnitId;
 use restow_store::managed::StoredEntry;
 use restow_store::parts::Part;
-use restow_store::{KeyRange, Order};
+use restow_store::{KeyRange, Order, RegisterName};
 
 use super::ahead::Ahead;
 use super::columns::{self, PART, UNIT};
 use super::schema::Tables;
-use crate::engine::postgres::{Fail, journal};
+use crate::engine::postgres::{Fail, journal, registers};
 use crate::layout::parts::damage::Damage;
 use crate::layout::parts::read::Ended;
 use crate::layout::parts::rows::{EachNumbered, EachPage, PageRow, ReadRows, UnitRow};
@@ -37,10 +37,8 @@ type Value<'v> = (&'v (dyn ToSql + Sync), Type);
 pub(super) struct Snapshot<'s, 't> {
     pub(super) tx: &'s mut Transaction<'t>,
     pub(super) tables: &'s Tables,
-    /// Whether the store was prepared for a migration.
-    has_control: bool,
-    /// The store's record.
-    store: Option<Bytes>,
+    /// The store's record, once it was looked at.
+    store: Option<Option<Bytes>>,
     /// Units that are going to be read, in order, and what was fetched of them together.
     pub(super) coming: VecDeque<i64>,
     pub(super) ahead: HashMap<i64, Ahead>,
@@ -60,15 +58,50 @@ struct Run {
 
 impl<'s, 't> Snapshot<'s, 't> {
     /// Reads through a transaction.
-    pub(super) fn new(tx: &'s mut Transaction<'t>, tables: &'s Tables) -> Result<Self, Fail> {
+    pub(super) fn new(tx: &'s mut Transaction<'t>, tables: &'s Tables) -> Self {
         let (coming, ahead, run) = (VecDeque::new(), HashMap::new(), Run::default());
-        let (store, has_control) = tables.store(tx)?;
-        Ok(Self { tx, tables, has_control, store, coming, ahead, run })
+        Self { tx, tables, store: None, coming, ahead, run }
+    }
+
+    /// Says whether the store was prepared for a migration.
+    fn has_control(&mut self) -> Result<bool, Fail> {
+        let store = self.store()?;
+        Ok(self.tables.learn(store.as_ref()))
     }
 
     /// Lists the columns of a unit.
-    fn unit_columns(&self) -> String {
-        format!("{UNIT}, {}", columns::control(self.has_control))
+    fn unit_columns(&mut self) -> Result<String, Fail> {
+        Ok(format!("{UNIT}, {}", columns::control(self.has_control()?)))
+    }
+
+    /// Finds units by name, or their staged copies, and the store's record along with them.
+    fn find(
+        &mut self,
+        names: &[UnitId],
+        token: Option<&str>,
+        has_control: bool,
+    ) -> Result<Vec<UnitRow>, Fail> {
+        let Tables { unit: table, register, .. } = self.tables;
+        // The control record of a staged copy is the unit's.
+        let control = match token {
+            Some(_) if has_control => {
+                format!("(SELECT control FROM {table} a WHERE a.unit = u.unit AND NOT a.staged)")
+            }
+            _ => columns::control(has_control).to_owned(),
+        };
+        let sql = format!(
+            "SELECT {UNIT}, {control}, (SELECT bytes FROM {register} WHERE name = 'store') \
+             FROM {table} u WHERE unit = ANY($1) \
+             AND staged = ($2 IS NOT NULL) AND ($2 IS NULL OR token = $2)"
+        );
+        let units: Vec<&[u8]> = names.iter().map(|name| name.as_str().as_bytes()).collect();
+        let token = token.map(str::as_bytes);
+        let values: [Value<'_>; 2] = [(&units, Type::BYTEA_ARRAY), (&token, Type::BYTEA)];
+        let rows = self.tx.query_typed(&sql, &values)?;
+        if let Some(row) = rows.first() {
+            self.store = Some(row.try_get::<_, Option<Vec<u8>>>(9)?.map(Bytes::from));
+        }
+        rows.iter().map(|row| columns::unit(row, 0).map_err(Fail::from)).collect()
     }
 
     fn list<T>(
@@ -133,7 +166,13 @@ impl ReadRows for Snapshot<'_, '_> {
     type Error = Fail;
 
     fn store(&mut self) -> Result<Option<Bytes>, Fail> {
-        Ok(self.store.clone())
+        if let Some(store) = &self.store {
+            return Ok(store.clone());
+        }
+        let held = registers::read(self.tx, &self.tables.register, &RegisterName::store().0)?;
+        let store = held.map(|(_, bytes)| bytes);
+        self.store = Some(store.clone());
+        Ok(store)
     }
 
     fn entries(&mut self, unit: &UnitId, after: u64) -> Result<Vec<StoredEntry>, Fail> {
@@ -141,22 +180,12 @@ impl ReadRows for Snapshot<'_, '_> {
     }
 
     fn units(&mut self, names: &[UnitId], token: Option<&str>) -> Result<Vec<UnitRow>, Fail> {
-        let table = &self.tables.unit;
-        // The control record of a staged copy is the unit's.
-        let control = match token {
-            Some(_) if self.has_control => {
-                format!("(SELECT control FROM {table} a WHERE a.unit = u.unit AND NOT a.staged)")
-            }
-            _ => columns::control(self.has_control).to_owned(),
-        };
-        let sql = format!(
-            "SELECT {UNIT}, {control} FROM {table} u WHERE unit = ANY($1) \
-             AND staged = ($2 IS NOT NULL) AND ($2 IS NULL OR token = $2)"
-        );
-        let units: Vec<&[u8]> = names.iter().map(|name| name.as_str().as_bytes()).collect();
-        let token = token.map(str::as_bytes);
-        let values: [Value<'_>; 2] = [(&units, Type::BYTEA_ARRAY), (&token, Type::BYTEA)];
-        let found = self.list(&sql, &values, |row| columns::unit(row, 0))?;
+        let believed = self.tables.has_control();
+        let mut found = self.find(names, token, believed)?;
+        // It was prepared since somebody looked last.
+        if !found.is_empty() && self.has_control()? != believed {
+            found = self.find(names, token, !believed)?;
+        }
         let by_name: HashMap<&UnitId, &UnitRow> =
             found.iter().map(|row| (&row.unit, row)).collect();
         let rows: Vec<UnitRow> =
@@ -174,7 +203,7 @@ impl ReadRows for Snapshot<'_, '_> {
         let order = if inclusive { ">=" } else { ">" };
         let sql = format!(
             "SELECT {} FROM {} WHERE unit {order} $1 AND NOT staged ORDER BY unit LIMIT $2",
-            self.unit_columns(),
+            self.unit_columns()?,
             self.tables.unit
         );
         let (unit, limit) = (unit.as_bytes(), limit as i64);
@@ -190,7 +219,7 @@ impl ReadRows for Snapshot<'_, '_> {
              substr(digest, 1, 8) <> decode('0000000000000000', 'hex')) AND NOT EXISTS \
              (SELECT 1 FROM {} p WHERE p.unit_no = u.unit_no) ORDER BY unit",
             self.tables.unit,
-            columns::control(self.has_control),
+            columns::control(self.has_control()?),
             self.tables.page
         );
         self.list(&sql, &[], |row| Ok(UnitId::new(columns::text(row.try_get(0)?))))
@@ -298,7 +327,7 @@ impl ReadRows for Snapshot<'_, '_> {
              LIMIT {PAGES_AT_ONCE}) p LEFT JOIN {units} u ON u.unit_no = p.unit_no \
              AND NOT u.staged ORDER BY p.page_no",
             unit = unit.join(", "),
-            control = columns::control(self.has_control),
+            control = columns::control(self.has_control().map_err(Ended::Engine)?),
             page = self.tables.page,
             units = self.tables.unit
         );

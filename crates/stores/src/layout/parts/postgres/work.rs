@@ -17,7 +17,7 @@ use restow_store::parts::part::PART_BYTES_MAX;
 use super::columns::{self, PART, UNIT};
 use super::schema::Tables;
 use super::send::Changes;
-use crate::engine::postgres::{Fail, journal};
+use crate::engine::postgres::{Fail, journal, registers};
 use crate::layout::parts::rows::{NewPage, PagePlace, Staging, UnitRow, WriteRows};
 
 /// How many bytes of pages and parts are held back; on their way they are held three times.
@@ -62,7 +62,8 @@ impl<'w, 't> Work<'w, 't> {
         tables: &'w Tables,
         units: &[&UnitId],
     ) -> Result<Self, Fail> {
-        let (store, has_control) = tables.store_held(tx)?;
+        let store = registers::held_store(tx, &tables.register)?;
+        let has_control = tables.learn(store.as_ref());
         let sql = format!(
             "SELECT {UNIT}, {}, token, active FROM {} WHERE unit = ANY($1) \
              ORDER BY unit, staged FOR UPDATE",
