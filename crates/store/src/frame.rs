@@ -12,6 +12,9 @@ use crate::Result;
 /// An owned stream of frames; an error ends it, damage does not.
 pub type Frames = Pin<Box<dyn Stream<Item = Result<Frame>> + Send + 'static>>;
 
+/// An owned stream of units with their control records.
+pub type Units = Pin<Box<dyn Stream<Item = Result<(UnitId, Option<Control>)>> + Send + 'static>>;
+
 /// One step of a stream of units.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Frame {

@@ -4,11 +4,12 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt;
 use restow_model::{Key, Record, UnitId};
 
 use crate::{
-    Batch, Cursor, Enumeration, Etag, Frames, Purged, RegisterName, Result, Role, Segment,
-    Selection, Stamp, StoreInfo, StoreRecord, Swap, Told, UnitOutcome,
+    Batch, Cursor, Enumeration, Etag, Frame, Frames, Purged, RegisterName, Result, Role, Segment,
+    Selection, Stamp, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Units,
 };
 
 /// A record that a layout cannot hold, and why.
@@ -72,6 +73,22 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// - A retired store refuses to be read ([`crate::ErrorKind::Retired`]): otherwise a purged
     ///   unit reads as one that never was.
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames>;
+
+    /// Lists the units that are there, ascending, each with its control record.
+    ///
+    /// - A unit that was removed is there while its control record is; a staged copy alone is not.
+    /// - A retired store can still be listed.
+    /// - Without a way of its own a store is walked, records and all.
+    async fn units(&self) -> Result<Units> {
+        let frames = self.scan(Segment::whole(Enumeration::Units), None).await?;
+        Ok(Box::pin(frames.filter_map(|frame| async {
+            match frame {
+                Ok(Frame::Begin { unit, control, .. }) => Some(Ok((unit, control))),
+                Ok(_) => None,
+                Err(error) => Some(Err(error)),
+            }
+        })))
+    }
 
     /// Applies operations; one outcome a unit, in the order given.
     ///

@@ -1,5 +1,6 @@
 //! Cases of control records: guards and writes of units that a migration looks after.
 
+use futures::StreamExt;
 use futures::future;
 use restow_model::{Control, Digest, Generation, HomeState, Progress, Token, UnitDigest, UnitId};
 
@@ -309,6 +310,8 @@ pub async fn a_tombstone_stays(f: &Fixture) -> Result<()> {
     assert_eq!(f.unit(&unit(0)).await?.map(|s| s.records.len()), Some(0));
     let held = f.held(&unit(0)).await?;
     assert_eq!((held.tombstone, held.generation.seq, held.digest), (true, 5, digest(&[])));
+    let listed: Vec<_> = f.store.units().await?.collect().await;
+    assert!(matches!(&listed[..], [Ok((id, Some(now)))] if *id == unit(0) && *now == held));
     let control = f.control(HomeState::Live, 9, 0);
     for guard in [Guard::Absent, Guard::Unmanaged] {
         let absent = f.replace(&unit(0), guard, vec![], Then::Keep, control.clone()).await?;

@@ -88,6 +88,7 @@ macro_rules! conformance_cases {
             scan:
                 units_and_records_ascend,
                 storage_order_delivers_the_same,
+                units_are_listed,
                 a_mark_follows_every_unit,
                 every_mark_resumes,
                 damage_does_not_end_a_scan;

@@ -25,7 +25,7 @@ use restow_model::{Key, Record, UnitId};
 use crate::{
     Batch, Capabilities, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName,
     Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told,
-    UnitOutcome, Unsupported, managed,
+    UnitOutcome, Units, Unsupported, managed,
 };
 use state::State;
 
@@ -182,6 +182,13 @@ impl Store for MemoryStore {
         state.not_retired("read units")?;
         let plan = walk::read(&state, &self.options, &units, &what);
         Ok(walk::frames(self.seen(), plan, what))
+    }
+
+    async fn units(&self) -> Result<Units> {
+        let state = self.snapshot();
+        let there = state.units.iter().filter(|(_, unit)| unit.is_there());
+        let units = there.map(|(id, unit)| Ok((id.clone(), unit.control.clone())));
+        Ok(Box::pin(futures::stream::iter(units.collect::<Vec<_>>())))
     }
 
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {

@@ -14,7 +14,7 @@ use restow_model::{Record, UnitId};
 use crate::{
     Batch, Clock, Cursor, Enumeration, Error, ErrorKind, Etag, Frame, Frames, Purged, RegisterName,
     Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told,
-    UnitOutcome, Unsupported,
+    UnitOutcome, Units, Unsupported,
 };
 
 /// What goes wrong, how often in a thousand.
@@ -161,6 +161,10 @@ impl Store for Fault {
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
         let frames = self.dice.call(self.inner.read(units, what)).await?;
         Ok(self.dice.clone().frames(frames))
+    }
+
+    async fn units(&self) -> Result<Units> {
+        self.dice.call(self.inner.units()).await
     }
 
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {

@@ -11,7 +11,8 @@ use restow_model::{Record, UnitId};
 
 use crate::{
     Batch, Clock, Cursor, Enumeration, Etag, Frame, Frames, Op, Purged, RegisterName, Result, Role,
-    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported,
+    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Units,
+    Unsupported,
 };
 
 /// What a store did, at one moment.
@@ -185,6 +186,10 @@ impl Store for Meter {
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
         let frames = self.call("read", self.inner.read(units, what)).await?;
         Ok(self.counted("read", frames))
+    }
+
+    async fn units(&self) -> Result<Units> {
+        self.call("units", self.inner.units()).await
     }
 
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {

@@ -17,7 +17,7 @@ use super::resume::{Place, frames};
 use crate::{
     Batch, Clock, Cursor, Enumeration, Etag, Expect, Frames, Op, Purged, RegisterName, Result,
     Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Then, Told, UnitOps,
-    UnitOutcome, Unsupported,
+    UnitOutcome, Units, Unsupported,
 };
 
 /// A store that tries again.
@@ -149,6 +149,10 @@ impl Store for Retry {
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
         self.open(Place::Read { units: units.into(), what }).await
+    }
+
+    async fn units(&self) -> Result<Units> {
+        self.attempt(|| self.inner.units()).await
     }
 
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {

@@ -10,7 +10,8 @@ use restow_model::{Record, UnitId};
 
 use crate::{
     Batch, Clock, Cursor, Enumeration, Etag, Frame, Frames, Op, Purged, RegisterName, Result, Role,
-    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported,
+    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Units,
+    Unsupported,
 };
 
 /// A budget of bytes, refilled evenly; clones share it, so that two stores may be held to one rate.
@@ -98,6 +99,10 @@ impl Store for Throttle {
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
         Ok(self.held(self.inner.read(units, what).await?))
+    }
+
+    async fn units(&self) -> Result<Units> {
+        self.inner.units().await
     }
 
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {
