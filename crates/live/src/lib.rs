@@ -8,6 +8,7 @@
 
 mod combine;
 pub mod config;
+mod fleet;
 mod hand;
 mod look;
 mod mover;
@@ -23,6 +24,7 @@ pub mod view;
 mod watch;
 mod writer;
 
+pub use fleet::{Listed, Standings, Swept};
 pub use hand::{Limits, OperationIds};
 pub use mover::Moved;
 pub use pair::Pair;

@@ -8,7 +8,8 @@ use restow_store::{Clock, Error, ErrorKind, Frames, Op, Result, Selection, Then}
 use crate::combine::Combiner;
 use crate::config::{Acknowledge, Config, Phase};
 use crate::hand::{Hand, Limits, OperationIds};
-use crate::protocol::{Mover, Protocol};
+use crate::protocol::{Home, Mover, Protocol};
+use crate::view::Seen;
 use crate::watch::{Unwatched, Watch};
 use crate::writer::Write;
 use crate::{Moved, Pair, Side, Written};
@@ -118,22 +119,27 @@ impl Router {
         }
     }
 
-    fn first(&self, unit: &UnitId) -> Side {
+    /// The store where the configuration wants a unit, and so where to look for it first.
+    pub(crate) fn wanted(&self, unit: &UnitId) -> Side {
         self.config().place(self.pair.migration(), unit)
+    }
+
+    pub(crate) fn home_of(&self, seen: &Seen) -> Home {
+        self.protocol.home(seen)
     }
 
     /// Finds the store where a unit lives; while it is on its way, the one that it comes from.
     ///
     /// `None` where there is no such unit.
     pub async fn resolve(&self, unit: &UnitId) -> Result<Option<Side>> {
-        self.hand(unit).resolve(self.first(unit)).await
+        self.hand(unit).resolve(self.wanted(unit)).await
     }
 
     /// Reads a unit at its home: of one moment, and not older than the call.
     ///
     /// A unit that is not there has no frame; one that was removed has no record.
     pub async fn read(&self, unit: &UnitId, what: &Selection) -> Result<Frames> {
-        self.hand(unit).read(self.first(unit), what).await
+        self.hand(unit).read(self.wanted(unit), what).await
     }
 
     /// Writes to a unit at its home; one that is not there yet begins at the source.
@@ -185,12 +191,12 @@ impl Router {
 
     /// Moves a unit to where the configuration wants it.
     pub async fn place(&self, unit: &UnitId) -> Result<Moved> {
-        self.move_to(unit, self.first(unit)).await
+        self.move_to(unit, self.wanted(unit)).await
     }
 
     /// Brings the other store's copy of a unit up to date; says whether it is.
     pub async fn mirror(&self, unit: &UnitId) -> Result<bool> {
-        self.hand(unit).mirror_now(self.first(unit)).await
+        self.hand(unit).mirror_now(self.wanted(unit)).await
     }
 
     pub(crate) fn next_id(&self) -> Digest {
@@ -200,7 +206,7 @@ impl Router {
     /// Makes one write, and mirrors it where the configuration says so.
     pub(crate) async fn write_one(&self, unit: &UnitId, write: Write) -> Result<Written> {
         let hand = self.hand(unit);
-        let written = hand.write(self.first(unit), &write).await?;
+        let written = hand.write(self.wanted(unit), &write).await?;
         let Written::Made(at, generation) = written else { return Ok(written) };
         let config = self.config();
         let is_both = config.acknowledge == Acknowledge::Both;

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends loudly")]
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -255,4 +256,81 @@ async fn a_clone_is_refused() {
     let again = Arc::new(store.clone());
     let error = Pair::open("m", (Arc::new(store), "s"), (again, "t")).await.expect_err("a clone");
     assert!(error.to_string().contains("clone"), "{error}");
+}
+
+/// Puts units into the source, each of one record.
+async fn fill(world: &World, units: usize) {
+    for n in 0..units {
+        let unit = UnitId::new(format!("unit-{n}"));
+        world.router.write(&unit, put(0, "first")).await.expect("a write");
+    }
+}
+
+/// A router over the same stores with another configuration, as after a change of it.
+fn again(world: &World, config: Config) -> Router {
+    let options = RouterOptions::new(vec![config.epoch as u8], Arc::new(ManualClock::default()));
+    Router::with_config(world.router.pair().clone(), config, options)
+}
+
+/// A sweep moves just the units of the share; with a share of nothing all come back.
+#[tokio::test]
+async fn a_sweep_moves_what_is_elsewhere() {
+    let world = world(0, strong(), moving(0)).await;
+    fill(&world, 60).await;
+    for (epoch, share) in [(2, 3_700), (3, 10_000), (4, 100), (5, 0)] {
+        let router = again(&world, Config { epoch, mirrors: true, ..moving(share) });
+        let wanted = |n: &usize| {
+            let unit = UnitId::new(format!("unit-{n}"));
+            router.config().place("m", &unit) == Side::Target
+        };
+        let there = (0..60).filter(wanted).count() as u64;
+        let before = router.standings().await.expect("a count");
+        let swept = router.sweep(3, &AtomicBool::new(false)).await.expect("a sweep");
+        assert_eq!((swept.moved, swept.failed), (before.misplaced, 0));
+        let count = router.standings().await.expect("a count");
+        let expected = Standings {
+            units: 60,
+            at_source: 60 - there,
+            at_target: there,
+            ..Standings::default()
+        };
+        assert_eq!(count, expected);
+    }
+    let stopped = again(&world, Config { epoch: 6, ..moving(10_000) });
+    let swept = stopped.sweep(3, &AtomicBool::new(true)).await.expect("a sweep");
+    assert!(swept.stopped && swept.moved == 0);
+}
+
+/// A write whose mirror is behind is counted until it is mirrored; so is a target without mirror.
+#[tokio::test]
+async fn what_a_rollback_would_lack_is_counted() {
+    let world = world(0, strong(), moving(0)).await;
+    fill(&world, 5).await;
+    let router = again(&world, Config { epoch: 2, ..moving(10_000) });
+    router.sweep(2, &AtomicBool::new(false)).await.expect("a sweep");
+    assert!(router.standings().await.expect("a count").rollback_ready());
+    let unit = UnitId::new("unit-3");
+    router.write(&unit, put(0, "unmirrored")).await.expect("a write");
+    let count = router.standings().await.expect("a count");
+    assert_eq!((count.mirror_lag, count.rollback_ready()), (1, false));
+    assert!(router.mirror(&unit).await.expect("a mirror"));
+    assert!(router.standings().await.expect("a count").rollback_ready());
+}
+
+/// What the target cannot hold is named; the others move, and what stays can be written.
+#[tokio::test]
+async fn a_sweep_names_what_it_cannot_move() {
+    let picky = MemoryOptions { kinds: Some(&["record"]), ..MemoryOptions::strong() };
+    let world = world(0, [MemoryOptions::strong(), picky], moving(0)).await;
+    fill(&world, 4).await;
+    let odd = UnitId::new("odd");
+    let record = Record::new(Key::of("other").int(1).build(), Body::Null);
+    let change = Change { ops: vec![Op::put(record)], ..put(0, "") };
+    world.router.write(&odd, change).await.expect("a write");
+    let router = again(&world, Config { epoch: 2, ..moving(10_000) });
+    let swept = router.sweep(2, &AtomicBool::new(false)).await.expect("a sweep");
+    assert_eq!((swept.moved, swept.failed), (4, 1));
+    assert_eq!(swept.failures[0].0, odd);
+    let written = router.write(&odd, put(2, "still")).await.expect("a write");
+    assert!(matches!(written, Written::Made(Side::Source, _)), "{written:?}");
 }

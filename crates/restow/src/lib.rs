@@ -23,6 +23,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+/// Moving units while an application reads and writes them.
+pub mod live {
+    pub use restow_live::config::{Acknowledge, Config, Held, Phase};
+    pub use restow_live::{
+        Change, Limits, Listed, Moved, Pair, Router, RouterOptions, Side, Standings, Step, Swept,
+        Unwatched, Watch, Written,
+    };
+}
+
 pub use restow_migrate::copy::Planned;
 pub use restow_migrate::{
     Assessment, CopyOptions, CopyReport, Extra, OnUnsupported, Outcome, Phase, Progress, Relation,

@@ -1,0 +1,256 @@
+//! All units of a migration: where each lives, moving those that are elsewhere, and comparing.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicBool, Ordering as Memory};
+
+use futures::{Stream, StreamExt, stream};
+use restow_model::{Bucket, Control, UnitId};
+use restow_store::{Error, Result, Units};
+
+use crate::look::without;
+use crate::protocol::Home;
+use crate::view::{Seen, Standing, Status, View};
+use crate::{Moved, Router, Side};
+
+/// So many units are put in order at once; the others wait for the next pass.
+const PASS_UNITS_MAX: usize = 1 << 16;
+/// So many failures are named; the others are only counted.
+const NAMED_MAX: usize = 1000;
+
+/// What both stores say of one unit.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The unit.
+    pub unit: UnitId,
+    /// What the source has: nothing, records without control record, or a control record.
+    pub source: Option<Option<Control>>,
+    /// What the target has.
+    pub target: Option<Option<Control>>,
+}
+
+impl Listed {
+    fn control(&self, side: Side) -> Option<&Control> {
+        let has = match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        };
+        has.as_ref()?.as_ref()
+    }
+
+    /// Returns what decisions rest on, as far as a list tells.
+    fn seen(&self) -> Seen {
+        let view = |side| {
+            let control = self.control(side).map(Standing::of);
+            View { control, ..View::nothing(without(side)) }
+        };
+        Seen { source: view(Side::Source), target: view(Side::Target) }
+    }
+}
+
+/// Where the units of a migration are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standings {
+    /// How many units there are.
+    pub units: u64,
+    /// How many live at the source.
+    pub at_source: u64,
+    /// How many live at the target.
+    pub at_target: u64,
+    /// How many are sealed: on their way, until anybody touches them.
+    pub sealed: u64,
+    /// How many have a copy that is being filled.
+    pub staging: u64,
+    /// How many are not where the configuration wants them.
+    pub misplaced: u64,
+    /// How many units at the target have an older copy at the source, or none: what a rollback
+    /// would have to move first.
+    pub mirror_lag: u64,
+    /// How many units have two homes, or copies of one generation and different content: damage.
+    pub damaged: u64,
+}
+
+impl Standings {
+    /// Says whether every unit at the target has an equal copy at the source.
+    pub fn rollback_ready(&self) -> bool {
+        self.mirror_lag == 0 && self.damaged == 0
+    }
+}
+
+/// What a sweep did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// How many units it moved.
+    pub moved: u64,
+    /// How many it left, because a later configuration moved them.
+    pub stay: u64,
+    /// How many could not be moved; each is still writable where it lives.
+    pub failed: u64,
+    /// The first of those, with the reason.
+    pub failures: Vec<(UnitId, Error)>,
+    /// Whether it was stopped before its end.
+    pub stopped: bool,
+}
+
+/// A unit in the order in which a sweep takes them.
+type Turn = (Bucket, UnitId);
+
+impl Router {
+    /// Lists every unit that either store has, ascending.
+    pub async fn units(&self) -> Result<impl Stream<Item = Result<Listed>> + Send + use<>> {
+        let source = self.pair().store(Side::Source).units().await?;
+        let target = self.pair().store(Side::Target).units().await?;
+        Ok(joined(source, target))
+    }
+
+    /// Counts where all units are, from a list of both stores.
+    ///
+    /// The stores are listed one beside the other, not at one moment: a unit that moves meanwhile
+    /// counts as sealed or as what it was.
+    pub async fn standings(&self) -> Result<Standings> {
+        let mut units = Box::pin(self.units().await?);
+        let mut count = Standings::default();
+        while let Some(listed) = units.next().await {
+            self.count(&listed?, &mut count);
+        }
+        Ok(count)
+    }
+
+    fn count(&self, listed: &Listed, count: &mut Standings) {
+        let seen = listed.seen();
+        count.units += 1;
+        let is_staged = |side| seen.at(side).staging().is_some();
+        count.staging += u64::from(Side::BOTH.into_iter().any(is_staged));
+        let home = match self.home_of(&seen) {
+            Home::At(side) | Home::Legacy(side) => side,
+            Home::Sealed(_) => {
+                count.sealed += 1;
+                return;
+            }
+            Home::Unclear => {
+                let both = Side::BOTH.into_iter().all(|side| seen.at(side).is(Status::Live));
+                count.damaged += u64::from(both);
+                count.sealed += u64::from(!both);
+                return;
+            }
+        };
+        match home {
+            Side::Source => count.at_source += 1,
+            Side::Target => count.at_target += 1,
+        }
+        count.misplaced += u64::from(self.wanted(&listed.unit) != home);
+        let at = |side: Side| seen.at(side).control.map(|c| (c.generation.seq, c.digest));
+        let replica = seen.at(home.other());
+        if let (Some((seq, digest)), Some((other, content))) = (at(home), at(home.other())) {
+            let is_copy = replica.staging().is_none() && replica.generation().term > 0;
+            count.damaged += u64::from(is_copy && seq == other && digest != content);
+        }
+        if home == Side::Target {
+            let seq = |side: Side| seen.at(side).generation().seq;
+            count.mirror_lag += u64::from(seq(Side::Source) < seq(Side::Target));
+        }
+    }
+
+    /// Moves every unit that is not where the configuration wants it, in the order of buckets.
+    ///
+    /// One that cannot be moved is told and left where it is; the others go on. `stop` ends the
+    /// sweep behind the units that are under way.
+    pub async fn sweep(&self, workers: usize, stop: &AtomicBool) -> Result<Swept> {
+        let mut swept = Swept::default();
+        let mut behind: Option<Turn> = None;
+        loop {
+            let turns = self.misplaced(behind.as_ref()).await?;
+            let Some(last) = turns.last().cloned() else { return Ok(swept) };
+            let moves = turns.into_iter().map(|(_, unit)| async move {
+                if stop.load(Memory::Relaxed) {
+                    return None;
+                }
+                let moved = self.place(&unit).await;
+                Some((unit, moved))
+            });
+            let mut moves = stream::iter(moves).buffer_unordered(workers.max(1));
+            while let Some(moved) = moves.next().await {
+                swept.count(moved);
+            }
+            if swept.stopped {
+                return Ok(swept);
+            }
+            behind = Some(last);
+        }
+    }
+
+    /// Finds the first units, by bucket, that live elsewhere than wanted.
+    async fn misplaced(&self, behind: Option<&Turn>) -> Result<Vec<Turn>> {
+        let mut units = Box::pin(self.units().await?);
+        let mut turns: BinaryHeap<Turn> = BinaryHeap::new();
+        while let Some(listed) = units.next().await {
+            let listed = listed?;
+            let wanted = self.wanted(&listed.unit);
+            let home = self.home_of(&listed.seen());
+            if matches!(home, Home::At(side) | Home::Legacy(side) if side == wanted) {
+                continue;
+            }
+            let salt = self.pair().migration().as_bytes();
+            let turn = (Bucket::of(salt, &listed.unit), listed.unit);
+            if behind.is_none_or(|behind| turn > *behind) {
+                turns.push(turn);
+            }
+            if turns.len() > PASS_UNITS_MAX {
+                turns.pop();
+            }
+        }
+        Ok(turns.into_sorted_vec())
+    }
+}
+
+impl Swept {
+    fn count(&mut self, moved: Option<(UnitId, Result<Moved>)>) {
+        match moved {
+            None => self.stopped = true,
+            Some((_, Ok(Moved::There))) => self.moved += 1,
+            Some((_, Ok(Moved::Stays))) => self.stay += 1,
+            Some((unit, Err(error))) => {
+                self.failed += 1;
+                if self.failures.len() < NAMED_MAX {
+                    self.failures.push((unit, error));
+                }
+            }
+        }
+    }
+}
+
+/// Joins two lists that ascend.
+fn joined(source: Units, target: Units) -> impl Stream<Item = Result<Listed>> + Send {
+    let lists = (source.peekable(), target.peekable());
+    stream::unfold(lists, |(mut source, mut target)| async move {
+        let left = std::pin::Pin::new(&mut source).peek().await.map(key);
+        let right = std::pin::Pin::new(&mut target).peek().await.map(key);
+        let order = match (left, right) {
+            (None, None) => return None,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(left), Some(right)) => left.cmp(&right),
+        };
+        let mut has = [None, None];
+        if order.is_le() {
+            has[0] = source.next().await;
+        }
+        if order.is_ge() {
+            has[1] = target.next().await;
+        }
+        Some((both(has), (source, target)))
+    })
+}
+
+/// What a list is ordered by; an error comes first, and ends it.
+fn key(item: &Result<(UnitId, Option<Control>)>) -> Option<UnitId> {
+    item.as_ref().ok().map(|(unit, _)| unit.clone())
+}
+
+fn both(has: [Option<Result<(UnitId, Option<Control>)>>; 2]) -> Result<Listed> {
+    let [source, target] = has.map(Option::transpose);
+    let (source, target) = (source?, target?);
+    let named = source.as_ref().or(target.as_ref());
+    let unit = named.map(|(unit, _)| unit.clone()).unwrap_or_else(|| UnitId::new(""));
+    Ok(Listed { unit, source: source.map(|(_, c)| c), target: target.map(|(_, c)| c) })
+}
