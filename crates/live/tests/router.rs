@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::future::join_all;
 use restow_live::config::{Acknowledge, Config, Phase};
-use restow_live::{Change, Limits, Moved, Pair, Router, RouterOptions, Side, Step, Watch, Written};
+use restow_live::{
+    Change, Limits, Moved, Pair, Router, RouterOptions, Side, Standings, Step, Watch, Written,
+};
 use restow_model::{Body, Dialect, Digest, Key, Record, UnitId};
 use restow_store::clock::ManualClock;
 use restow_store::memory::{MemoryOptions, MemoryStore};
