@@ -151,6 +151,10 @@ fn print_amounts(status: &Status, out: &Out) {
         let threads = counted(status.staged, "thread is", "threads are");
         out.line(format!("{threads} half written, by a copy that runs or that was stopped"));
     }
+    if status.managed > 0 {
+        let threads = counted(status.managed, "thread is", "threads are");
+        out.line(format!("{threads} looked after by a live migration, removed ones included"));
+    }
 }
 
 fn print_size(name: &str, size: &Size, out: &Out) {
@@ -183,6 +187,7 @@ pub(super) fn object(status: &Status) -> Value {
         "tables": status.tables.iter().map(size).collect::<Vec<_>>(),
         "side": status.side.as_ref().map(size),
         "staged": status.staged,
+        "managed": status.managed,
     })
 }
 

@@ -188,13 +188,14 @@ fn for_machines() {
     assert_snapshot!(served.transcript("down", &["--json"]), @r#"
     $ restow schema down langgraph+postgres://me@host/app --json
     {"blobs":0,"checkpoints":0,"database":"app","event":"schema \
-        down","removed":false,"schema":"public","side":{"index_bytes":[size],"name":"restow", \
-        "table_bytes":[size],"toast_bytes":[size]},"staged":0,"tables":[{"index_bytes":[size], \
-        "name":"checkpoint_migrations","table_bytes":[size],"toast_bytes":[size]}, \
-        {"index_bytes":[size],"name":"checkpoints","table_bytes":[size],"toast_bytes":[size]}, \
-        {"index_bytes":[size],"name":"checkpoint_blobs","table_bytes":[size], \
-        "toast_bytes":[size]},{"index_bytes":[size],"name":"checkpoint_writes", \
-        "table_bytes":[size],"toast_bytes":[size]}],"threads":0,"version":9,"writes":0}
+        down","managed":0,"removed":false,"schema":"public","side":{"index_bytes":[size], \
+        "name":"restow","table_bytes":[size],"toast_bytes":[size]},"staged":0, \
+        "tables":[{"index_bytes":[size],"name":"checkpoint_migrations","table_bytes":[size], \
+        "toast_bytes":[size]},{"index_bytes":[size],"name":"checkpoints","table_bytes":[size], \
+        "toast_bytes":[size]},{"index_bytes":[size],"name":"checkpoint_blobs", \
+        "table_bytes":[size],"toast_bytes":[size]},{"index_bytes":[size], \
+        "name":"checkpoint_writes","table_bytes":[size],"toast_bytes":[size]}],"threads":0, \
+        "version":9,"writes":0}
     --- standard error
     {"causes":[],"context":{"database":"app"},"event":"error","kind":"refused", \
         "message":"remove the tables: nothing was removed; confirm what goes with --confirm and \

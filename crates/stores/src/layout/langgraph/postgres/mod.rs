@@ -22,6 +22,8 @@ mod write;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use postgres::Transaction;
+use postgres::types::Type;
 use restow_store::feed::{FrameSender, Purpose, Stop, produce};
 use restow_store::{Address, Capabilities, Error, ErrorKind, Frames, Result, StoreInfo};
 
@@ -82,10 +84,12 @@ impl LangGraphPostgres {
         none: impl FnOnce() -> Result<T> + Send + 'static,
         work: impl FnOnce(&mut Reader<'_, '_>) -> Result<T, Fail> + Send + 'static,
     ) -> Result<T> {
-        let (tables, shape) = (self.tables.clone(), self.shape());
-        let Some(shape) = shape else { return none() };
+        let this = self.clone();
         let read = move |server: &Server| {
-            server.read(operation, |tx| work(&mut Reader::new(tx, &tables, &tables.active, shape)))
+            server.read(operation, |tx| {
+                let Some(shape) = this.shape(tx)? else { return Ok(none()?) };
+                work(&mut Reader::new(tx, &this.tables, &this.tables.active, shape))
+            })
         };
         self.server.run(operation, read).await
     }
@@ -97,18 +101,32 @@ impl LangGraphPostgres {
         operation: &'static str,
         work: impl FnOnce(&mut Reader<'_, '_>, &FrameSender) -> Result<(), Fail> + Send + 'static,
     ) -> Frames {
-        let (tables, shape, server) = (self.tables.clone(), self.shape(), self.server.clone());
+        let this = self.clone();
         produce(purpose, move |sender| -> Result<(), Stop> {
-            let Some(shape) = shape else { return Ok(()) };
-            server.read(operation, |tx| {
-                work(&mut Reader::new(tx, &tables, &tables.active, shape), sender)
+            this.server.read(operation, |tx| {
+                let Some(shape) = this.shape(tx)? else { return Ok(()) };
+                work(&mut Reader::new(tx, &this.tables, &this.tables.active, shape), sender)
             })
         })
     }
 
-    /// Returns what tables there are; `None` before LangGraph's own are made.
-    fn shape(&self) -> Option<Shape> {
-        *self.shape.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns what tables there are; `None` before LangGraph's own are made. Until all of them are
+    /// known somebody else may have made them meanwhile.
+    fn shape(&self, tx: &mut Transaction<'_>) -> Result<Option<Shape>, Fail> {
+        let known = *self.shape.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_some_and(|shape| shape.has_side) {
+            return Ok(known);
+        }
+        let sql = "SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL";
+        let names = [&self.tables.register, &self.tables.active.checkpoints];
+        let row = tx.query_typed_one(sql, &names.map(|name| (name as _, Type::TEXT)))?;
+        let (has_side, has_any): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+        if !has_side && has_any == known.is_some() {
+            return Ok(known);
+        }
+        let found = shape::recognise(tx, &self.tables)?;
+        *self.shape.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        Ok(found)
     }
 
     fn info(server: &Server) -> Arc<StoreInfo> {

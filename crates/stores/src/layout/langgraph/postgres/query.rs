@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::super::record::{CHECKPOINT, WRITE, checkpoint_key};
 use super::LangGraphPostgres;
 use super::read::{Found, Reader, Visitor};
-use crate::engine::postgres::{Fail, Server};
+use crate::engine::postgres::Fail;
 
 /// How many checkpoints a stream holds ahead of its reader.
 const AHEAD_MAX: usize = 2;
@@ -144,16 +144,15 @@ impl LangGraphPostgres {
         + 'static,
     ) -> Checkpoints {
         let (sender, receiver) = mpsc::channel(AHEAD_MAX);
-        let (server, tables, shape): (Server, _, _) =
-            (self.server.clone(), self.tables.clone(), self.shape());
+        let this = self.clone();
         tokio::task::spawn_blocking(move || {
-            let Some(shape) = shape else { return };
             let mut send = |tuple| {
                 let sent = sender.blocking_send(Ok(tuple));
                 sent.map_err(|_| Fail::Stop(Stop::Closed))
             };
-            let done = server.read(operation, |tx| {
-                let mut reader = Reader::new(tx, &tables, &tables.active, shape);
+            let done = this.server.read(operation, |tx| {
+                let Some(shape) = this.shape(tx)? else { return Ok(()) };
+                let mut reader = Reader::new(tx, &this.tables, &this.tables.active, shape);
                 reader.not_retired(operation)?;
                 work(&mut reader, &mut send)
             });
