@@ -70,7 +70,7 @@ fn assess() {
 }
 
 #[test]
-fn copy_verify_and_status() {
+fn a_dry_run() {
     let world = world();
     assert_snapshot!(said(&world, &["copy", APP, "agent.restow", "--dry-run"]), @r#"
     $ restow copy app/agent.db agent.restow --dry-run --json
@@ -89,6 +89,11 @@ fn copy_verify_and_status() {
     warnings []
     --- exit 0
     "#);
+}
+
+#[test]
+fn copy_verify_and_status() {
+    let world = world();
     assert_snapshot!(said(&world, &["copy", APP, "agent.restow"]), @r#"
     $ restow copy app/agent.db agent.restow --json
     aside []
