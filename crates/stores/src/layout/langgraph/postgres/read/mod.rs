@@ -46,3 +46,9 @@ struct Beside {
     has_adjustments: bool,
     has_residues: bool,
 }
+
+impl Beside {
+    fn read(row: &postgres::Row) -> Result<Self, postgres::Error> {
+        Ok(Self { has_adjustments: row.try_get(0)?, has_residues: row.try_get(1)? })
+    }
+}

@@ -3,14 +3,14 @@
 use postgres::types::Type;
 use restow_model::{Dialect, Record, UnitDigest, UnitId};
 use restow_store::managed::{self, Beside as Control};
-use restow_store::{Content, KeyRange, Order, Selection, StoreRecord, Told};
+use restow_store::{Content, KeyRange, Order, RegisterName, Selection, StoreRecord, Told};
 
 use super::checkpoints::{Checkpoints, Loaded};
 use super::keys::{RowKey, Table, Walk};
 use super::side::UnitRecords;
 use super::writes::Writes;
 use super::{Beside, Place, Reader, Shape, Tables, Transaction};
-use crate::engine::postgres::{Fail, control, journal, registers};
+use crate::engine::postgres::{Fail, control, journal};
 
 /// What a row turned out to be.
 #[derive(Debug)]
@@ -64,7 +64,16 @@ impl<'t, 'c> Reader<'t, 'c> {
         if !self.shape.has_side {
             return Ok(None);
         }
-        let store = registers::store(self.tx, &self.tables.register)?;
+        // What else is asked of every read comes along.
+        let sql = format!(
+            "SELECT {}, (SELECT bytes FROM {} WHERE name = $1)",
+            self.any_beside(),
+            self.tables.register
+        );
+        let name = RegisterName::store();
+        let row = self.tx.query_typed_one(&sql, &[(&&*name.0, Type::TEXT)])?;
+        self.beside = Some(Beside::read(&row)?);
+        let store = managed::store_record(row.try_get(2)?)?;
         self.has_control = store.as_ref().is_some_and(|store| store.id.is_some());
         Ok(store)
     }
@@ -109,15 +118,17 @@ impl<'t, 'c> Reader<'t, 'c> {
         }
         let mut beside = Beside { has_adjustments: false, has_residues: false };
         if self.shape.has_side {
-            let sql = format!(
-                "SELECT EXISTS (SELECT 1 FROM {}), EXISTS (SELECT 1 FROM {})",
-                self.place.adjustment, self.place.residue
-            );
-            let row = self.tx.query_typed_one(&sql, &[])?;
-            (beside.has_adjustments, beside.has_residues) = (row.try_get(0)?, row.try_get(1)?);
+            let sql = format!("SELECT {}", self.any_beside());
+            beside = Beside::read(&self.tx.query_typed_one(&sql, &[])?)?;
         }
         self.beside = Some(beside);
         Ok(beside)
+    }
+
+    /// Writes the columns of [`Beside`].
+    fn any_beside(&self) -> String {
+        let Place { adjustment, residue, .. } = self.place;
+        format!("EXISTS (SELECT 1 FROM {adjustment}), EXISTS (SELECT 1 FROM {residue})")
     }
 
     fn is_active(&self) -> bool {
