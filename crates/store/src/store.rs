@@ -70,8 +70,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// - A staged copy is seen only under its token.
     /// - Where digests are kept, a unit's end tells the sum over all its records, whatever part of
     ///   them was selected; under a control record it always does, also of the staged copy.
-    /// - A retired store refuses to be read ([`crate::ErrorKind::Retired`]): otherwise a purged
-    ///   unit reads as one that never was.
+    /// - A retired store refuses to be read ([`crate::ErrorKind::Retired`]), at once or by what
+    ///   ends the frames: otherwise a purged unit reads as one that never was.
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames>;
 
     /// Lists the units that are there, ascending, each with its control record.

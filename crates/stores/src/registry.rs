@@ -7,8 +7,10 @@ use restow_model::Digest;
 use restow_store::feed::blocking;
 use restow_store::query::langgraph::LangGraphQuery;
 use restow_store::{Address, Environment, Error, ErrorKind, Result, Store};
+use rusqlite::Connection;
 
 use crate::engine::postgres::{Server, Settings};
+use crate::engine::sqlite::look_before;
 use crate::engine::sqlite::source::Source;
 use crate::layout::langgraph::postgres::LangGraphPostgres;
 use crate::layout::langgraph::sqlite::{Description, LangGraphSqlite, shape};
@@ -158,34 +160,39 @@ fn recognise(path: &Path, access: Access) -> Result<Kind> {
         Err(Error::new(kind, OPERATION, message).with("path", path.display().to_string()))
     };
     let is_there = path.metadata().is_ok_and(|about| about.len() > 0 || about.is_dir());
+    let is_named = path.extension().is_some_and(|ending| ending == "restow");
     if !is_there {
-        return match (access, path.extension().and_then(|e| e.to_str())) {
-            (Access::Write, Some("restow")) => Ok(Kind::Parts),
-            (Access::Write, _) => say(
+        return match access {
+            Access::Write if is_named => Ok(Kind::Parts),
+            Access::Write => say(
                 ErrorKind::Invalid,
                 "the file is not there yet and its ending does not tell what it is to be; name a \
                  file that ends in .restow, or write langgraph+sqlite: in front of the path",
             ),
-            (Access::Read, _) => say(ErrorKind::NotFound, "there is no such file, or it is empty"),
+            Access::Read => say(ErrorKind::NotFound, "there is no such file, or it is empty"),
         };
     }
-    let source = Source::open(path)?;
-    let opened = source.connect()?;
-    let found = schema::find(opened.connection());
-    let found = found.map_err(|e| crate::engine::sqlite::failed(OPERATION, path, e))?;
-    match found {
-        schema::Found::Ours | schema::Found::Format(_) => Ok(Kind::Parts),
-        schema::Found::Empty | schema::Found::Other => {
-            let shape = shape::recognise(opened.connection())
-                .map_err(|e| e.with("file", path.display().to_string()))?;
-            match shape {
-                Some(_) => Ok(Kind::LangGraph),
-                None => say(
-                    ErrorKind::Unsupported,
-                    "the file is an SQLite database of no application that restow knows",
-                ),
-            }
+    let look = |connection: &Connection| {
+        let found = schema::find(connection);
+        let found = found.map_err(|e| crate::engine::sqlite::failed(OPERATION, path, e))?;
+        match found {
+            schema::Found::Ours | schema::Found::Format(_) => return Ok(Kind::Parts),
+            // Another process has opened it, and is about to make its tables.
+            schema::Found::Empty if is_named && access == Access::Write => return Ok(Kind::Parts),
+            schema::Found::Empty | schema::Found::Other => {}
         }
+        let shape = shape::recognise(connection);
+        match shape.map_err(|e| e.with("file", path.display().to_string()))? {
+            Some(_) => Ok(Kind::LangGraph),
+            None => say(
+                ErrorKind::Unsupported,
+                "the file is an SQLite database of no application that restow knows",
+            ),
+        }
+    };
+    match access {
+        Access::Write => look_before(path, look),
+        Access::Read => look(Source::open(path)?.connect()?.connection()),
     }
 }
 

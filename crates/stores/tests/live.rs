@@ -182,9 +182,9 @@ async fn writers_of_two_openings_are_all_counted() {
     for layout in Layout::ALL {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
-        let first = layout.open(&path);
-        prepared(&*first, &["a"]).await;
-        let stores = [first, layout.open(&path)];
+        // The second finds a file that holds nothing yet, and is open.
+        let stores = [layout.open(&path), layout.open(&path)];
+        prepared(&*stores[0], &["a"]).await;
         let writers = stores.clone().into_iter().enumerate().map(|(writer, store)| {
             tokio::spawn(async move {
                 let mut seqs = Vec::new();

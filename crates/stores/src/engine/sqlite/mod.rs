@@ -113,6 +113,30 @@ impl Database {
     }
 }
 
+/// Looks at a file before it is opened to be written to, which alone would change another's.
+///
+/// Blocks; call it on a thread that may.
+pub fn look_before<T>(path: &Path, look: impl Fn(&Connection) -> Result<T>) -> Result<T> {
+    let untouched = || {
+        let opened = source::Source::open(path)?.connect()?;
+        let looked = look(opened.connection());
+        opened.check().and(looked)
+    };
+    match untouched() {
+        // Somebody writes it and has its log open: this is one more reader of it.
+        Err(error) if error.is_retryable() => {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let open = || {
+                let connection = Connection::open_with_flags(path, flags)?;
+                connection.busy_timeout(BUSY_WAIT)?;
+                Ok(connection)
+            };
+            look(&open().map_err(|error| failed("open a database", path, error))?)
+        }
+        looked => looked,
+    }
+}
+
 /// Takes back what a process that died in the middle of a transaction left in a file that is to be
 /// written to, as every writer does when it opens it; nothing else is changed.
 ///

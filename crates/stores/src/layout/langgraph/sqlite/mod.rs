@@ -36,9 +36,9 @@ use restow_store::feed::{Purpose, Stop, blocking, produce};
 use restow_store::{Address, Capabilities, Error, Frames, Result, StoreInfo};
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::engine::sqlite::Database;
 use crate::engine::sqlite::files::{Files, Moment};
 use crate::engine::sqlite::source::Source;
+use crate::engine::sqlite::{Database, look_before};
 
 pub use describe::Description;
 use reading::Reading;
@@ -78,13 +78,15 @@ impl LangGraphSqlite {
         let named = |e: Error| e.with("file", path.display().to_string());
         // Looked at before it is opened to be written to: that alone would change another's file.
         if std::fs::metadata(path).is_ok_and(|about| about.len() > 0) {
-            let opened = Source::open(path)?.connect()?;
-            let shape = shape::recognise(opened.connection()).map_err(named)?;
-            if shape.is_none() && shape::is_another_s(opened.connection()).map_err(named)? {
-                let message = "the file holds another database; name a new file";
-                let kind = restow_store::ErrorKind::Refused;
-                return Err(named(Error::new(kind, "open a database", message)));
-            }
+            look_before(path, |connection| {
+                let shape = shape::recognise(connection).map_err(named)?;
+                if shape.is_none() && shape::is_another_s(connection).map_err(named)? {
+                    let message = "the file holds another database; name a new file";
+                    let kind = restow_store::ErrorKind::Refused;
+                    return Err(named(Error::new(kind, "open a database", message)));
+                }
+                Ok(())
+            })?;
         }
         let database = Database::open(path, create)?;
         shape::recognise(&database.lock()).map_err(named)?;

@@ -24,7 +24,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::engine::sqlite::files::{Files, Moment};
 use crate::engine::sqlite::source::Source;
-use crate::engine::sqlite::{Database, Fail, registers};
+use crate::engine::sqlite::{Database, Fail, failed, look_before, registers};
 use crate::layout::parts::beside::{self, not_retired};
 use crate::layout::parts::query::NewestFirst;
 use crate::layout::parts::read::{Ended, Reader};
@@ -57,13 +57,17 @@ impl PartsSqlite {
     pub fn target(path: &Path, create: bool) -> Result<Self> {
         // Looked at before it is opened to be written to: that alone would change another's file.
         if std::fs::metadata(path).is_ok_and(|about| about.len() > 0) {
-            recognised(&Files::read(Source::open(path)?), true)?;
+            let found = look_before(path, |connection| {
+                schema::find(connection).map_err(|error| failed(OPEN, path, error))
+            })?;
+            recognised(found, path, true)?;
         }
         Self::of(path, Files::written(Database::open(path, create)?), true)
     }
 
     fn of(path: &Path, files: Files, may_be_empty: bool) -> Result<Self> {
-        recognised(&files, may_be_empty)?;
+        let found = files.look(OPEN, |moment| schema::find(moment.connection))?;
+        recognised(found.map_err(|error| files.failed(OPEN, error))?, path, may_be_empty)?;
         let info = StoreInfo {
             address: format!("parts+sqlite:{}", path.display()),
             layout: "parts",
@@ -240,10 +244,7 @@ impl Store for PartsSqlite {
 const OPEN: &str = "open a parts file";
 
 /// Refuses a file that is not of this layout, or of a format that this version does not know.
-fn recognised(files: &Files, may_be_empty: bool) -> Result<()> {
-    let found = files
-        .look(OPEN, |moment| schema::find(moment.connection))?
-        .map_err(|error| files.failed(OPEN, error))?;
+fn recognised(found: Found, path: &Path, may_be_empty: bool) -> Result<()> {
     let message = match found {
         Found::Ours => return Ok(()),
         Found::Empty if may_be_empty => return Ok(()),
@@ -251,7 +252,7 @@ fn recognised(files: &Files, may_be_empty: bool) -> Result<()> {
         Found::Empty | Found::Other => "the file holds another database; name another file",
     };
     let error = Error::new(ErrorKind::Refused, OPEN, message);
-    Err(error.with("file", files.path().display().to_string()))
+    Err(error.with("file", path.display().to_string()))
 }
 
 /// Applies a batch: one transaction, one savepoint a unit.
