@@ -7,6 +7,7 @@
 // It stands outside the product: its own programs read the environment and the clock.
 #![allow(clippy::disallowed_methods)]
 
+pub mod bench;
 pub mod cli;
 #[cfg(unix)]
 pub mod cluster;

@@ -15,7 +15,7 @@ pub fn read_all(path: &Path) -> UnitDigest {
     block_on(async {
         let opened = open(path).await;
         let whole = Segment::whole(Enumeration::Units);
-        let mut frames = opened.store.scan(whole, None).await.expect("a scan");
+        let mut frames = opened.store.scan(whole, None, Content::All).await.expect("a scan");
         let mut sum = UnitDigest::default();
         while let Some(frame) = frames.next().await {
             match frame.expect("a frame") {

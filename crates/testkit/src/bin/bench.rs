@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::{Parser, Subcommand};
+use restow_testkit::bench::BenchOptions;
 use restow_testkit::generate::{self, Figures};
 use restow_testkit::measure::{self, Measure, Sample};
 use restow_testkit::reading;
@@ -17,24 +18,11 @@ use restow_testkit::reading;
 /// read from a warm cache.
 #[derive(Debug, Parser)]
 struct Options {
-    /// The `restow` to measure; the one beside this program by default.
-    #[arg(long)]
-    restow: Option<PathBuf>,
-    /// A Python with the official savers, to measure a loop over them too.
-    #[arg(long, env = "RESTOW_TEST_PYTHON")]
-    python: Option<PathBuf>,
-    /// The script that loops over the official savers.
-    #[arg(long, default_value = "tests/official/judge.py")]
-    judge: PathBuf,
-    /// How many rounds; each figure is a median.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    #[command(flatten)]
+    bench: BenchOptions,
     /// Only this source: agent or chat.
     #[arg(long)]
     source: Option<String>,
-    /// Sources of a tenth of the turns, to try the bench itself.
-    #[arg(long)]
-    quick: bool,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -88,13 +76,9 @@ fn main() {
         }
         None => {}
     }
-    let beside = || std::env::current_exe().expect("this program").with_file_name("restow");
-    let restow = options.restow.clone().unwrap_or_else(beside);
-    assert!(restow.exists(), "build it first, or name it with --restow: {}", restow.display());
+    let restow = options.bench.begin();
     let folder = tempfile::tempdir().expect("make a folder");
     let bench = Bench { restow, options, folder };
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("{cores} cores, warm cache, medians of {} rounds", bench.options.rounds);
     for source in &SOURCES {
         if bench.options.source.as_deref().is_none_or(|name| name == source.name) {
             bench.measure(source);
@@ -104,7 +88,7 @@ fn main() {
 
 impl Bench {
     fn measure(&self, source: &Source) {
-        let turns = if self.options.quick { source.turns / 10 } else { source.turns };
+        let turns = self.options.bench.turns(source.turns);
         let path = self.folder.path().join(format!("{}.sqlite", source.name));
         let figures = (source.write)(&path, source.threads, turns, 1);
         println!("\n{}: {} threads x {turns} turns, {figures}", source.name, source.threads);
@@ -121,7 +105,7 @@ impl Bench {
         for relaxed in [false, true] {
             measures.extend(self.official_loop(&path, relaxed));
         }
-        measure::take_turns(&mut measures, self.options.rounds);
+        measure::take_turns(&mut measures, self.options.bench.rounds);
         print_table(&measures, figures.bytes);
         let made = measures[3].median().made;
         self.singles(&path);
@@ -155,11 +139,11 @@ impl Bench {
     ///
     /// It waits for the disk at every checkpoint unless it is relaxed, which is the fairer peer.
     fn official_loop<'a>(&'a self, path: &'a Path, relaxed: bool) -> Option<Measure<'a>> {
-        let python = self.options.python.as_ref()?;
+        let python = self.options.bench.python.as_ref()?;
         let target = self.target().with_file_name("looped.sqlite");
         let command = move || {
             let mut command = Command::new(python);
-            command.arg(&self.options.judge).arg("loop").arg(path).arg(&target);
+            command.arg(&self.options.bench.judge).arg("loop").arg(path).arg(&target);
             command.args(relaxed.then_some("--relaxed")).env("PYTHONDONTWRITEBYTECODE", "1");
             command
         };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Parser;
+use restow_testkit::bench::BenchOptions;
 use restow_testkit::generate;
 use restow_testkit::measure::{self, Measure, Sample};
 use restow_testkit::postgres::Database;
@@ -17,49 +18,37 @@ const TABLES: [&str; 3] = ["checkpoint_blobs", "checkpoint_writes", "checkpoints
 /// Measures a release build against the server that RESTOW_TEST_POSTGRES names, and prints tables.
 #[derive(Debug, Parser)]
 struct Options {
-    /// The `restow` to measure; the one beside this program by default.
-    #[arg(long)]
-    restow: Option<PathBuf>,
-    /// A Python with the official savers, to measure a loop over them too.
-    #[arg(long, env = "RESTOW_TEST_PYTHON")]
-    python: Option<PathBuf>,
-    /// The script that loops over the official savers.
-    #[arg(long, default_value = "tests/official/judge.py")]
-    judge: PathBuf,
-    /// How many rounds; each figure is a median.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    /// A source of a tenth of the turns, to try the bench itself.
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    bench: BenchOptions,
 }
 
 struct Bench {
     restow: PathBuf,
-    options: Options,
+    options: BenchOptions,
     folder: tempfile::TempDir,
 }
 
 fn main() {
-    let options = Options::parse();
-    let beside = || std::env::current_exe().expect("this program").with_file_name("restow");
-    let restow = options.restow.clone().unwrap_or_else(beside);
-    assert!(restow.exists(), "build it first, or name it with --restow: {}", restow.display());
+    let options = Options::parse().bench;
+    let restow = options.begin();
     let bench = Bench { restow, options, folder: tempfile::tempdir().expect("a folder") };
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("{cores} cores, warm cache, medians of {} rounds", bench.options.rounds);
-    let source = bench.folder.path().join("agent.sqlite");
-    let figures = generate::agent(&source, 100, if bench.options.quick { 2 } else { 20 }, 1);
-    println!("agent: {figures}");
-    for lz4 in [false, true] {
-        bench.table(&source, lz4);
+    let file = |name: &str| bench.folder.path().join(name);
+    let (agent, chat) = (file("agent.sqlite"), file("chat.sqlite"));
+    println!("agent: {}", generate::agent(&agent, 100, bench.options.turns(20), 1));
+    println!("chat: {}", generate::chat(&chat, 4, bench.options.turns(250), 1));
+    for source in [&agent, &chat] {
+        for lz4 in [false, true] {
+            bench.table(source, lz4);
+        }
     }
-    bench.ways_home(&source);
+    bench.ways_home(&agent);
 }
 
 impl Bench {
     fn table(&self, source: &Path, lz4: bool) {
-        println!("\ncompression of values: {}", if lz4 { "lz4" } else { "the server's default" });
+        let name = source.file_stem().unwrap_or_default().display();
+        let compression = if lz4 { "lz4" } else { "the server's default" };
+        println!("\n{name}, compression of values: {compression}");
         let exported = self.export(source, lz4);
         let mut measures = vec![
             Measure::new("psql \\copy", "psql -c '\\copy …'".into(), || {
