@@ -134,10 +134,11 @@ impl<'c> Reading<'c> {
     /// Writes a query for rows of a table; [`Reading::load`] reads them.
     pub(super) fn select(&self, table: Table, rest: &str) -> String {
         let columns = match table {
+            // What lies behind a payload comes behind it: by then the way there is known.
             Table::Checkpoints => {
-                "checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, metadata,
+                "checkpoint_ns, checkpoint_id, parent_checkpoint_id, type,
                  typeof(checkpoint), octet_length(checkpoint),
-                 CASE WHEN octet_length(checkpoint) <= 1048576 THEN checkpoint END"
+                 CASE WHEN octet_length(checkpoint) <= 1048576 THEN checkpoint END, metadata"
             }
             Table::Unit => "key, body, items",
             Table::Writes if self.has_path => {
@@ -213,7 +214,7 @@ impl<'c> Reading<'c> {
                     id: text(row, 3, "checkpoint_id")?,
                     parent: text_or_null(row, 4, "parent_checkpoint_id")?,
                     tag: text_or_null(row, 5, "type")?,
-                    metadata: small(row, 6, "metadata")?,
+                    metadata: small(row, 9, "metadata")?,
                     payload: payload.load(self.connection, rowid, row)?,
                 };
                 row_of.record(&mut self.memo).map_err(Fault::Cell)
@@ -235,7 +236,7 @@ impl<'c> Reading<'c> {
 
     fn payload(&self, table: Table) -> Option<Payload> {
         let (column, at) = match table {
-            Table::Checkpoints => ("checkpoint", 7),
+            Table::Checkpoints => ("checkpoint", 6),
             Table::Unit => return None,
             Table::Writes => ("value", 9),
         };
