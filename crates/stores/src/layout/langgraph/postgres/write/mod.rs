@@ -22,7 +22,7 @@ use restow_store::failpoint::{self, Point};
 use restow_store::feed::Stop;
 use restow_store::managed::{self, Held};
 use restow_store::{
-    Batch, Current, Error, ErrorKind, Op, Purged, RecordOutcome, RegisterName, Stamp, Then,
+    Batch, Current, Error, ErrorKind, Guard, Op, Purged, RecordOutcome, RegisterName, Stamp, Then,
     UnitOps, UnitOutcome, Unsupported,
 };
 
@@ -92,7 +92,9 @@ pub(super) fn apply(this: &LangGraphPostgres, batch: &Batch) -> Result<Vec<UnitO
         batch.units.iter().map(|ops| refused(this, ops)).collect();
     let open: Vec<usize> = (0..outcomes.len()).filter(|n| outcomes[*n].is_none()).collect();
     let units: Vec<&UnitOps> = open.iter().map(|n| &batch.units[*n]).collect();
-    if units.len() > 1
+    // One unit alone is probably there, unless whoever writes it knows better.
+    let may_be_new = units.len() > 1 || units.iter().any(|ops| ops.guard == Guard::Absent);
+    if may_be_new
         && units.iter().all(|ops| ops.then == Then::Keep)
         && let Some(done) = together(this, &units)?
     {
@@ -146,10 +148,13 @@ fn together(
     this: &LangGraphPostgres,
     units: &[&UnitOps],
 ) -> Result<Option<Vec<UnitOutcome>>, Stop> {
+    let Some(loads) = state::only_new(units) else { return Ok(None) };
     let mut is_done = false;
     let done = this.server.write(OPERATION, |tx| {
         lock(tx, this, units.iter().map(|ops| &ops.unit))?;
-        let Some(loads) = state::fresh(tx, &this.tables, units)? else { return Ok(false) };
+        if state::is_any_there(tx, &this.tables, units)? {
+            return Ok(false);
+        }
         load::load(tx, &this.tables, &this.tables.active, loads)?;
         failpoint::pass(Point::BeforeCommit)?;
         is_done = true;

@@ -72,21 +72,24 @@ pub(super) fn contents(
     read::contents(&mut Reader::new(tx, tables, place, PREPARED), unit)
 }
 
-/// Returns what to load, where no unit is there and all of them are nothing but new records.
-pub(super) fn fresh<'b>(
+/// Returns what to load, where the operations are nothing but new records of new units.
+pub(super) fn only_new<'b>(units: &[&'b UnitOps]) -> Option<Vec<Load<'b>>> {
+    let load = |ops: &&'b UnitOps| {
+        let records = only_puts(ops)?;
+        Some(Load { unit: &ops.unit, records, known: Known::complete() })
+    };
+    units.iter().map(load).collect()
+}
+
+/// Says whether of some units any is there, or staged.
+pub(super) fn is_any_there(
     tx: &mut Transaction<'_>,
     tables: &Tables,
-    units: &[&'b UnitOps],
-) -> Result<Option<Vec<Load<'b>>>, Fail> {
-    let mut loads = Vec::with_capacity(units.len());
-    for ops in units {
-        let Some(records) = only_puts(ops) else { return Ok(None) };
-        loads.push(Load { unit: &ops.unit, records, known: Known::complete() });
-    }
+    units: &[&UnitOps],
+) -> Result<bool, Fail> {
     let names: Vec<UnitId> = units.iter().map(|ops| ops.unit.clone()).collect();
     let mut reader = Reader::new(tx, tables, &tables.active, PREPARED);
-    let is_fresh = reader.existing(&names)?.is_empty() && is_plain(tx, tables, &names)?;
-    Ok(is_fresh.then_some(loads))
+    Ok(!reader.existing(&names)?.is_empty() || !is_plain(tx, tables, &names)?)
 }
 
 fn only_puts(ops: &UnitOps) -> Option<Vec<&Record>> {
