@@ -95,9 +95,13 @@ pub(crate) async fn held(store: &dyn Store, units: Vec<UnitId>) -> Result<Vec<Un
     Ok(held)
 }
 
-/// Returns how many bytes of content a record carries, for progress and reports.
+/// Returns how many bytes of content a record carries, or names where its values were left behind;
+/// for progress and reports.
 pub(crate) fn bytes_of(record: &Record) -> u64 {
-    let values: u64 = record.values.iter().map(|v| v.name.len).sum();
+    let mut values: u64 = record.values.iter().map(|v| v.name.len).sum();
+    if record.values.is_empty() {
+        record.body.each_value(&mut |name| values += name.len);
+    }
     let residue: usize = record.residue.iter().map(|r| r.bytes.len()).sum();
     values + (residue + record.key.as_bytes().len() + body_bytes(&record.body)) as u64
 }

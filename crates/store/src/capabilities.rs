@@ -37,8 +37,6 @@ pub struct Capabilities {
     pub snapshot_reads: bool,
     /// Whether the store keeps each unit's digest, so that [`crate::Content::Nothing`] is cheap.
     pub keeps_digests: bool,
-    /// Whether values are named by the bytes that were read, so that no name can be another's.
-    pub names_values: bool,
     /// Whether control records, journals and live guards work.
     pub live: bool,
     /// Whether several applies to different units run at once with profit.
@@ -54,7 +52,6 @@ impl Default for Capabilities {
             staging: true,
             snapshot_reads: true,
             keeps_digests: false,
-            names_values: false,
             live: false,
             parallel_applies: false,
         }

@@ -8,8 +8,8 @@ use futures::StreamExt;
 use restow_model::{Key, Record, UnitId};
 
 use crate::{
-    Batch, Cursor, Enumeration, Etag, Frame, Frames, Purged, RegisterName, Result, Role, Segment,
-    Selection, Stamp, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Units,
+    Batch, Content, Cursor, Enumeration, Etag, Frame, Frames, Purged, RegisterName, Result, Role,
+    Segment, Selection, Stamp, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Units,
 };
 
 /// A record that a layout cannot hold, and why.
@@ -60,8 +60,14 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///   and the end of a piece tells no digest.
     /// - Damage is a frame, and the rest of the share follows it.
     /// - Staged copies are not part of any share.
+    /// - `content` bounds what is read of each record, as it does for [`Store::read`].
     /// - A retired store can still be scanned, so that it can be purged.
-    async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames>;
+    async fn scan(
+        &self,
+        segment: Segment,
+        from: Option<Cursor>,
+        content: Content,
+    ) -> Result<Frames>;
 
     /// Reads units, in the order given.
     ///
@@ -78,9 +84,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// - A unit that was removed is there while its control record is; a staged copy alone is not.
     /// - A retired store can still be listed.
-    /// - Without a way of its own a store is walked, records and all.
+    /// - Without a way of its own a store is walked, records and all, but for their values.
     async fn units(&self) -> Result<Units> {
-        let frames = self.scan(Segment::whole(Enumeration::Units), None).await?;
+        let frames = self.scan(Segment::whole(Enumeration::Units), None, Content::Bodies).await?;
         Ok(Box::pin(frames.filter_map(|frame| async {
             match frame {
                 Ok(Frame::Begin { unit, control, .. }) => Some(Ok((unit, control))),

@@ -11,7 +11,7 @@ use live_help::{apply, control, digest, live, ops, prepared, read, record, write
 use postgres::Client;
 use restow_model::{Control, HomeState, Key, Record, Token, UnitDigest, UnitId};
 use restow_store::{
-    Address, Enumeration, Error, ErrorKind, Frame, Guard, Op, RegisterName, Role, Segment,
+    Address, Content, Enumeration, Error, ErrorKind, Frame, Guard, Op, RegisterName, Role, Segment,
     Selection, Stamp, Store, StoreRecord, Swap, Then, UnitOps, UnitOutcome, WithoutControl,
 };
 use restow_stores::engine::postgres::{Server, Settings};
@@ -176,7 +176,7 @@ async fn what_is_damaged_beside_a_thread_is_named_and_the_rest_goes_on() {
     assert!(why.starts_with("the unit's control record cannot be read"), "{why}");
     assert!(place.contains("control") && place.contains("thread a"), "{place}");
     for by in [Enumeration::Units, Enumeration::Storage] {
-        let frames = store.scan(Segment::whole(by), None).await.expect("a scan");
+        let frames = store.scan(Segment::whole(by), None, Content::All).await.expect("a scan");
         let frames: Vec<Frame> = frames.try_collect().await.expect("frames");
         let found = frames.iter().filter(|frame| matches!(frame, Frame::Damaged { .. })).count();
         let begun = frames.iter().filter(|frame| matches!(frame, Frame::Begin { .. })).count();
@@ -253,7 +253,10 @@ async fn no_write_passes_a_retirement() {
     let swap = stores[1].register_swap(RegisterName::store(), Some(etag), retired).await;
     assert!(matches!(swap, Ok(Swap::Swapped(_))), "{swap:?}");
     // What was made by now is all that ever is.
-    let frames = stores[1].scan(Segment::whole(Enumeration::Units), None).await.expect("a scan");
+    let frames = stores[1]
+        .scan(Segment::whole(Enumeration::Units), None, Content::All)
+        .await
+        .expect("a scan");
     let frames: Vec<Frame> = frames.try_collect().await.expect("frames");
     let Some(Frame::Begin { control: Some(left), .. }) = frames.first() else {
         unreachable!("{frames:?}")

@@ -12,7 +12,7 @@ use langgraph_sqlite_help::{Db, example, frames, law, packed, records, store, te
 use proptest::prelude::*;
 use restow_model::{Body, Dialect, Key, KeyPart, Map, Record, UnitId};
 use restow_store::conformance::Fixture;
-use restow_store::{Enumeration, Frame, Selection, Store, conformance};
+use restow_store::{Content, Enumeration, Frame, Selection, Store, conformance};
 use restow_stores::layout::langgraph::sqlite::LangGraphSqlite;
 use rusqlite::Connection;
 use rusqlite::types::Value as Sql;
@@ -149,7 +149,7 @@ async fn both_ways_of_walking_and_every_number_of_shares_give_the_same() {
             assert!((want.min(2)..=want + 1).contains(&segments.len()), "{}", segments.len());
             let mut found = Vec::new();
             for segment in segments {
-                let frames = source.scan(segment, None).await.expect("a scan");
+                let frames = source.scan(segment, None, Content::All).await.expect("a scan");
                 let frames: Vec<Frame> = frames.try_collect().await.expect("frames");
                 let mut unit = None;
                 for frame in frames {

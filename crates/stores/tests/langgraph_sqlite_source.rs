@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use futures::TryStreamExt;
 use langgraph_sqlite_help::{Db, frames, packed};
 use restow_model::Digest;
-use restow_store::{Enumeration, ErrorKind, Frame, Segment, Store};
+use restow_store::{Content, Enumeration, ErrorKind, Frame, Segment, Store};
 use restow_stores::engine::sqlite::source::Source;
 use restow_stores::layout::langgraph::sqlite::LangGraphSqlite;
 use rusqlite::Connection;
@@ -145,12 +145,12 @@ async fn a_change_below_the_reader_is_told() {
     let segment = Segment::whole(Enumeration::Units);
     // More than a stream holds ahead, so that it is still reading when the file changes.
     add(&db, 2..1200);
-    let mut stream = source.scan(segment.clone(), None).await.expect("a scan");
+    let mut stream = source.scan(segment.clone(), None, Content::All).await.expect("a scan");
     stream.try_next().await.expect("a frame");
     add(&db, 1200..1201);
     let error = stream.try_collect::<Vec<_>>().await.expect_err("changed");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    let again = source.scan(segment, None).await.expect("a scan");
+    let again = source.scan(segment, None, Content::All).await.expect("a scan");
     assert_eq!(again.try_collect::<Vec<_>>().await.expect("frames").len(), 1201 + 3);
 }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use live_help::{Layout, apply, control, digest, live, ops, prepared, read, record, write};
 use restow_model::{Control, HomeState, UnitId};
 use restow_store::{
-    Enumeration, Error, ErrorKind, Frame, Guard, Op, Role, Segment, Stamp, Store, Then, UnitOps,
-    UnitOutcome,
+    Content, Enumeration, Error, ErrorKind, Frame, Guard, Op, Role, Segment, Stamp, Store, Then,
+    UnitOps, UnitOutcome,
 };
 use restow_testkit::official;
 use rusqlite::Connection;
@@ -111,7 +111,8 @@ async fn a_damaged_control_record_is_named_and_the_rest_goes_on() {
             assert_eq!((unit.as_ref().map(UnitId::as_str), next.as_str()), (Some("a"), "b"));
             assert!(told.starts_with(why) && place.contains("restow_"), "{place}: {told}");
             for by in [Enumeration::Units, Enumeration::Storage] {
-                let frames = store.scan(Segment::whole(by), None).await.expect("a scan");
+                let frames =
+                    store.scan(Segment::whole(by), None, Content::All).await.expect("a scan");
                 let frames: Vec<Frame> =
                     futures::TryStreamExt::try_collect(frames).await.expect("frames");
                 let count = |is: fn(&Frame) -> bool| frames.iter().filter(|f| is(f)).count();
@@ -256,7 +257,8 @@ async fn official_savers_read_what_they_read_before() {
         std::fs::copy(root.join("examples/agent.sqlite"), to).expect("a copy");
     }
     let store = Layout::LangGraph.open(&path);
-    let frames = store.scan(Segment::whole(Enumeration::Units), None).await.expect("a scan");
+    let frames =
+        store.scan(Segment::whole(Enumeration::Units), None, Content::All).await.expect("a scan");
     let frames: Vec<Frame> = futures::TryStreamExt::try_collect(frames).await.expect("frames");
     let adopt = |frame: &Frame| match frame {
         Frame::Begin { unit, .. } => {

@@ -10,8 +10,8 @@ use live_help::{apply, control, digest, live, ops, prepared, read, record, write
 use parts_postgres_help::{blocking, count, database, past, server, server_of, target};
 use restow_model::{HomeState, UnitId};
 use restow_store::{
-    Enumeration, ErrorKind, Frame, Guard, Op, RegisterName, Role, Segment, Store, StoreRecord,
-    Swap, Then, UnitOps, UnitOutcome, WithoutControl,
+    Content, Enumeration, ErrorKind, Frame, Guard, Op, RegisterName, Role, Segment, Store,
+    StoreRecord, Swap, Then, UnitOps, UnitOutcome, WithoutControl,
 };
 use restow_stores::layout::parts::postgres::PartsPostgres;
 use restow_testkit::postgres::{Database, pooler};
@@ -88,7 +88,7 @@ async fn a_damaged_control_record_is_named_and_the_rest_goes_on() {
     assert!(why.starts_with("the unit's control record cannot be read"), "{why}");
     assert!(place.contains("restow_unit"), "{place}");
     for by in [Enumeration::Units, Enumeration::Storage] {
-        let frames = store.scan(Segment::whole(by), None).await.expect("a scan");
+        let frames = store.scan(Segment::whole(by), None, Content::All).await.expect("a scan");
         let frames: Vec<Frame> = futures::TryStreamExt::try_collect(frames).await.expect("frames");
         let found = frames.iter().filter(|frame| matches!(frame, Frame::Damaged { .. })).count();
         let begun = frames.iter().filter(|frame| matches!(frame, Frame::Begin { .. })).count();

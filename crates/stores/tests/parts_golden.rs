@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
 use restow_model::{Body, Dialect, Digest, Key, Record, UnitDigest, UnitId};
-use restow_store::{Batch, Enumeration, Frame, Guard, Op, Role, Segment, Store, Then, UnitOps};
+use restow_store::{
+    Batch, Content, Enumeration, Frame, Guard, Op, Role, Segment, Store, Then, UnitOps,
+};
 use restow_stores::layout::parts::sqlite::PartsSqlite;
 
 /// Units with the sums of their records and residues, as they were when the file was written.
@@ -31,7 +33,7 @@ type Sums = BTreeMap<String, UnitDigest>;
 
 /// Adds up what a walk delivers; damage, and a kept digest that does not fit, fail.
 async fn sums(store: &dyn Store, by: Enumeration) -> Sums {
-    let frames = store.scan(Segment::whole(by), None).await.expect("a walk");
+    let frames = store.scan(Segment::whole(by), None, Content::All).await.expect("a walk");
     let frames: Vec<Frame> = frames.try_collect().await.expect("frames");
     let (mut sums, mut open) = (Sums::new(), String::new());
     for frame in frames {

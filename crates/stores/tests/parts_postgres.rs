@@ -12,7 +12,7 @@ use restow_store::conformance;
 use restow_store::conformance::Fixture;
 use restow_store::memory::{MemoryOptions, MemoryStore};
 use restow_store::{
-    Enumeration, ErrorKind, Frame, Guard, Op, Segment, Selection, Store, Then, UnitOps,
+    Content, Enumeration, ErrorKind, Frame, Guard, Op, Segment, Selection, Store, Then, UnitOps,
 };
 use restow_stores::layout::parts::postgres::PartsPostgres;
 use restow_stores::layout::parts::query::NewestFirst;
@@ -75,7 +75,7 @@ async fn units_ascend_by_bytes_whatever_the_collation() {
     assert_eq!(segments.len(), 4);
     let mut found = Vec::new();
     for segment in segments {
-        let frames = collect(store.scan(segment, None).await.expect("a walk")).await;
+        let frames = collect(store.scan(segment, None, Content::All).await.expect("a walk")).await;
         found.extend(frames.iter().filter_map(|frame| match frame {
             Frame::Begin { unit, .. } => Some(unit.as_str().to_owned()),
             _ => None,
@@ -98,7 +98,10 @@ async fn damage_is_named_and_the_rest_goes_on() {
         put(&*store, "a", vec![turn(900)]).await;
         put(&*store, "b", vec![turn(3)]).await;
         assert!(execute(&database, sql).await > 0, "{sql}");
-        let walk = store.scan(Segment::whole(Enumeration::Storage), None).await.expect("a walk");
+        let walk = store
+            .scan(Segment::whole(Enumeration::Storage), None, Content::All)
+            .await
+            .expect("a walk");
         let frames = collect(walk).await;
         let places = frames.iter().filter_map(|frame| match frame {
             Frame::Damaged { unit, place, .. } => Some((unit.clone(), place.clone())),
@@ -242,7 +245,8 @@ async fn pages_and_parts_are_those_of_a_file() {
     let copy = PartsSqlite::target(&file, true).expect("a file");
     copy.prepare(restow_store::Role::CopyTarget, "").await.expect("tables");
     let store = target(&database).await;
-    let walk = source.scan(Segment::whole(Enumeration::Units), None).await.expect("a walk");
+    let walk =
+        source.scan(Segment::whole(Enumeration::Units), None, Content::All).await.expect("a walk");
     let frames = collect(walk).await;
     let mut units: Vec<UnitOps> = Vec::new();
     for frame in frames {

@@ -104,11 +104,13 @@ fn read(client: &mut Client) -> Vec<Record> {
         let opened = opened.expect("a whole row");
         let sends = opened.sends_parent().map(str::to_owned);
         let sends = sends.map(|parent| sends_of(client, &parent)).unwrap_or_default();
-        let mut blob = |channel: &str, version: &str| {
+        let stored = |(channel, version): (&str, &str)| {
             let found = held.iter().find(|b| (&*b.0, &*b.1) == (channel, version))?;
             Some(StoredBlob::new(&found.2, found.3.clone().map(Bytes::from)))
         };
-        records.push(opened.record(&mut blob, sends).expect("whole blobs"));
+        let mut blobs = opened.blob_keys().map(stored).collect::<Vec<_>>().into_iter();
+        let record = opened.record(&mut || blobs.next().flatten(), sends);
+        records.push(record.expect("whole blobs"));
     }
     let sql = "SELECT checkpoint_id, task_id, idx, channel, type, blob, task_path \
                FROM checkpoint_writes ORDER BY 1, 2, 3";

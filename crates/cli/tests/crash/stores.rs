@@ -6,7 +6,7 @@ use std::path::Path;
 
 use futures::StreamExt;
 use restow::model::UnitDigest;
-use restow::store::{Enumeration, Frame, Segment};
+use restow::store::{Content, Enumeration, Frame, Segment};
 use restow::{Access, Address, Environment};
 use rusqlite::{Connection, OptionalExtension};
 
@@ -22,7 +22,8 @@ pub(crate) fn contents(address: &str) -> Contents {
         let (address, environment) = (Address::parse(address).unwrap(), Environment::default());
         let store = restow::open(&address, Access::Read, &environment).await;
         let store = store.unwrap_or_else(|e| panic!("open {address}: {e}")).store;
-        let mut frames = store.scan(Segment::whole(Enumeration::Units), None).await.unwrap();
+        let mut frames =
+            store.scan(Segment::whole(Enumeration::Units), None, Content::All).await.unwrap();
         let (mut found, mut sum) = (Contents::new(), UnitDigest::default());
         while let Some(frame) = frames.next().await {
             match frame.unwrap_or_else(|e| panic!("read {address}: {e}")) {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use restow_model::{Dialect, Digest, Key, Record, UnitId, canonical};
 use restow_store::parts::cut::cut;
-use restow_store::{Enumeration, Frame, Result, Store, fault_of};
+use restow_store::{Content, Enumeration, Frame, Result, Store, fault_of};
 
 use crate::limits::NAMED_MAX;
 use crate::look::bytes_of;
@@ -138,7 +138,7 @@ pub async fn assess(
     progress.enter(Phase::Assessing, estimate);
     let mut tally = Tally::new(options, compress);
     'segments: for segment in segments {
-        let mut frames = store.scan(segment, None).await?;
+        let mut frames = store.scan(segment, None, Content::All).await?;
         let mut open: Option<(UnitId, Digest)> = None;
         while let Some(frame) = frames.next().await {
             if tally.options.stop.is_stopped() {

@@ -109,7 +109,7 @@ pub(super) async fn dry_run(parties: &Parties, options: &CopyOptions) -> Result<
         interrupted |= !plan.follow(frames).await?;
     }
     for segment in segments {
-        interrupted |= !plan.follow(source.scan(segment, None).await?).await?;
+        interrupted |= !plan.follow(source.scan(segment, None, Content::All).await?).await?;
     }
     if !interrupted {
         interrupted = !plan.gone().await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use restow_store::ledger::SegmentProgress;
-use restow_store::{Error, ErrorKind, Result, Segment, Selection};
+use restow_store::{Content, Error, ErrorKind, Result, Segment, Selection};
 use tokio::task::JoinSet;
 
 use super::lane::Lane;
@@ -94,9 +94,9 @@ async fn follow(shared: &Shared, work: &Work, lane: &mut Lane) -> Result<bool> {
     let frames = match work {
         Work::Kept(progress) => {
             let cursor = lane.saved.as_ref().and_then(|s| s.cursor.clone());
-            source.scan(progress.segment.clone(), cursor).await?
+            source.scan(progress.segment.clone(), cursor, Content::All).await?
         }
-        Work::Walk(segment) => source.scan(segment.clone(), None).await?,
+        Work::Walk(segment) => source.scan(segment.clone(), None, Content::All).await?,
         Work::Named(units) => source.read(units.clone(), Selection::all()).await?,
     };
     lane.follow(frames).await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use restow_model::{BUCKETS, UnitDigest, UnitId};
 use restow_store::ledger::Watermark;
-use restow_store::{Enumeration, Error, ErrorKind, Frame, Frames, Result, Segment, Store};
+use restow_store::{Content, Enumeration, Error, ErrorKind, Frame, Frames, Result, Segment, Store};
 use tokio::sync::mpsc;
 
 use super::report::{Finding, Findings, What};
@@ -201,7 +201,7 @@ struct Walk {
 
 impl Walk {
     async fn begin(store: &dyn Store, drill: &Drill<'_>) -> Result<Self> {
-        let frames = store.scan(Segment::whole(Enumeration::Units), None).await?;
+        let frames = store.scan(Segment::whole(Enumeration::Units), None, Content::Checked).await?;
         Ok(Self {
             frames,
             unequal: drill.unequal.clone(),

@@ -141,7 +141,7 @@ impl Compared {
         }
         findings.add(Finding {
             unit: damage.unit.clone(),
-            key: damage.key.clone(),
+            key: None,
             what: side.damaged(),
             relation: None,
             detail: Some(damage.why.clone()),

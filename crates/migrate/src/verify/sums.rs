@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
-use restow_model::{BUCKETS, Bucket, Key, UnitDigest, UnitId};
-use restow_store::{Enumeration, Error, ErrorKind, Frame, Result, Segment, Store, fault_of};
+use restow_model::{BUCKETS, Bucket, UnitDigest, UnitId};
+use restow_store::{Content, Enumeration, Error, ErrorKind, Frame, Result, Segment, Store};
 use tokio::task::JoinSet;
 
 use super::{VerifyOptions, What};
@@ -36,7 +36,6 @@ impl Side {
 #[derive(Clone, Debug)]
 pub(super) struct Damage {
     pub(super) unit: Option<UnitId>,
-    pub(super) key: Option<Key>,
     pub(super) why: String,
 }
 
@@ -129,9 +128,8 @@ async fn add(
     progress: &Progress,
     sums: &mut Sums,
 ) -> Result<()> {
-    let names_values = store.info().capabilities.names_values;
-    let mut frames = store.scan(segment, None).await?;
-    let mut open: Option<(UnitId, usize)> = None;
+    let mut frames = store.scan(segment, None, Content::Checked).await?;
+    let mut open: Option<usize> = None;
     while let Some(frame) = frames.next().await {
         if options.stop.is_stopped() {
             sums.stopped = true;
@@ -139,22 +137,17 @@ async fn add(
         }
         match frame? {
             Frame::Begin { unit, .. } => {
-                let bucket = bucket_of(&unit);
-                open = options.units.matches(&unit).then_some((unit, bucket));
+                open = options.units.matches(&unit).then(|| bucket_of(&unit));
             }
             Frame::Record(record) => {
-                let Some((unit, bucket)) = &open else { continue };
+                let Some(bucket) = open else { continue };
                 progress.record(bytes_of(&record));
                 sums.records += 1;
-                sums.buckets[*bucket].merge(&record.summed());
-                if !names_values && let Some(why) = fault_of(&record) {
-                    let (unit, key) = (Some(unit.clone()), Some(record.key));
-                    sums.damage(Damage { unit, key, why });
-                }
+                sums.buckets[bucket].merge(&record.summed());
             }
             Frame::Damaged { unit, place, why } => {
                 if unit.as_ref().is_none_or(|u| options.units.matches(u)) {
-                    sums.damage(Damage { unit, key: None, why: format!("{place}: {why}") });
+                    sums.damage(Damage { unit, why: format!("{place}: {why}") });
                 }
             }
             Frame::End { .. } => open = None,

@@ -15,8 +15,8 @@ use restow_store::ledger::Ledger;
 use restow_store::ledger_memory::MemoryLedger;
 use restow_store::memory::{MemoryOptions, MemoryStore};
 use restow_store::{
-    Batch, Capabilities, Clock, Enumeration, Frame, Guard, Op, Result, Segment, Store, Then,
-    UnitOps, UnitOutcome,
+    Batch, Capabilities, Clock, Content, Enumeration, Frame, Guard, Op, Result, Segment, Store,
+    Then, UnitOps, UnitOutcome,
 };
 
 /// A clock that never makes anybody wait.
@@ -137,7 +137,8 @@ pub(crate) async fn fill(store: &dyn Store, units: usize, records: i64) {
 
 /// Returns every unit of a store with the digest of its records.
 pub(crate) async fn contents(store: &dyn Store) -> Vec<(UnitId, UnitDigest)> {
-    let mut frames = store.scan(Segment::whole(Enumeration::Units), None).await.unwrap();
+    let mut frames =
+        store.scan(Segment::whole(Enumeration::Units), None, Content::All).await.unwrap();
     let mut all = Vec::new();
     while let Some(frame) = frames.next().await {
         match frame.unwrap() {

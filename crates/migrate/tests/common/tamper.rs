@@ -208,18 +208,27 @@ impl Store for Tampered {
         Ok(vec![Segment::whole(by)])
     }
 
-    async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
+    async fn scan(
+        &self,
+        segment: Segment,
+        from: Option<Cursor>,
+        content: Content,
+    ) -> Result<Frames> {
         if self.on_at_sweep && segment.by == Enumeration::Storage {
             self.on.store(true, Ordering::Relaxed);
         }
-        Ok(self.told(self.inner.scan(segment, from).await?, true))
+        if content != Content::Checked {
+            return Ok(self.told(self.inner.scan(segment, from, content).await?, true));
+        }
+        // What is wrong with a value is what the store itself meets while it checks.
+        let told = self.told(self.inner.scan(segment, from, Content::All).await?, true);
+        Ok(Box::pin(told.map(|frame| frame.map(checked))))
     }
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
         if what.content != Content::Checked {
             return Ok(self.told(self.inner.read(units, what).await?, false));
         }
-        // What is wrong with a value is what the store itself meets while it checks.
         let what = Selection { content: Content::All, ..what };
         let told = self.told(self.inner.read(units, what).await?, false);
         Ok(Box::pin(told.map(|frame| frame.map(checked))))

@@ -14,9 +14,9 @@ use restow_model::{
 
 use super::samples;
 use crate::{
-    Batch, Capabilities, Current, Cursor, Error, ErrorKind, Frame, Frames, Guard, Op, RegisterName,
-    Result, Role, Segment, Selection, Stamp, Store, StoreRecord, Swap, Then, UnitOps, UnitOutcome,
-    WithoutControl,
+    Batch, Capabilities, Content, Current, Cursor, Error, ErrorKind, Frame, Frames, Guard, Op,
+    RegisterName, Result, Role, Segment, Selection, Stamp, Store, StoreRecord, Swap, Then, UnitOps,
+    UnitOutcome, WithoutControl,
 };
 
 /// Damages a record of a unit in the store, by the engine's own means.
@@ -192,7 +192,7 @@ impl Fixture {
 
     /// Walks a share and returns its frames.
     pub async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Vec<Frame>> {
-        let frames: Frames = self.store.scan(segment, from).await?;
+        let frames: Frames = self.store.scan(segment, from, Content::All).await?;
         frames.try_collect().await
     }
 

@@ -89,6 +89,7 @@ macro_rules! conformance_cases {
                 units_and_records_ascend,
                 storage_order_delivers_the_same,
                 units_are_listed,
+                checked_records_come_without_values,
                 a_mark_follows_every_unit,
                 every_mark_resumes,
                 damage_does_not_end_a_scan;

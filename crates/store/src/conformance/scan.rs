@@ -1,10 +1,10 @@
 //! Cases of `Store::scan`.
 
-use futures::StreamExt;
+use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::Fixture;
 use super::fixture::{by_key, merged, seen, unit};
-use crate::{Enumeration, Frame, Result, Segment};
+use crate::{Content, Enumeration, Frame, Result, Segment};
 
 const UNITS: usize = 4;
 
@@ -51,6 +51,23 @@ pub async fn units_are_listed(f: &Fixture) -> Result<()> {
     let listed: Vec<_> = f.store.units().await?.collect().await;
     let listed = listed.into_iter().collect::<Result<Vec<_>>>()?;
     assert_eq!(listed, (0..UNITS).map(|n| (unit(n), None)).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Of what is only checked, the same records come without their values.
+pub async fn checked_records_come_without_values(f: &Fixture) -> Result<()> {
+    fill(f).await?;
+    for by in [Enumeration::Units, Enumeration::Storage] {
+        let mut whole = f.scan(Segment::whole(by), None).await?;
+        for frame in &mut whole {
+            if let Frame::Record(record) = frame {
+                record.values.clear();
+            }
+        }
+        let checked = f.store.scan(Segment::whole(by), None, Content::Checked).await?;
+        let checked: Vec<Frame> = checked.try_collect().await?;
+        assert_eq!(merged(seen(&checked)), merged(seen(&whole)), "by {by:?}");
+    }
     Ok(())
 }
 

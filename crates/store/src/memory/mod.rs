@@ -23,9 +23,9 @@ use bytes::Bytes;
 use restow_model::{Key, Record, UnitId};
 
 use crate::{
-    Batch, Capabilities, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName,
-    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told,
-    UnitOutcome, Units, Unsupported, managed,
+    Batch, Capabilities, Content, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged,
+    RegisterName, Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap,
+    Told, UnitOutcome, Units, Unsupported, managed,
 };
 use state::State;
 
@@ -172,9 +172,14 @@ impl Store for MemoryStore {
         Ok(walk::segments(&self.snapshot(), want, by))
     }
 
-    async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
+    async fn scan(
+        &self,
+        segment: Segment,
+        from: Option<Cursor>,
+        content: Content,
+    ) -> Result<Frames> {
         let plan = walk::scan(&self.snapshot(), &self.options, &segment, from.as_ref())?;
-        Ok(walk::frames(self.seen(), plan, Selection::all()))
+        Ok(walk::frames(self.seen(), plan, Selection { content, ..Selection::all() }))
     }
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {

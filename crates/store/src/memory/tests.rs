@@ -8,8 +8,8 @@ use restow_model::{Body, Dialect, Digest, Key, Record, UnitDigest, UnitId};
 
 use super::{MemoryOptions, MemoryStore};
 use crate::{
-    Batch, Cursor, Enumeration, Expect, Frame, Guard, Op, Segment, Selection, Stamp, Store, Then,
-    UnitOps, UnitOutcome,
+    Batch, Content, Cursor, Enumeration, Expect, Frame, Guard, Op, Segment, Selection, Stamp,
+    Store, Then, UnitOps, UnitOutcome,
 };
 
 type Model = BTreeMap<UnitId, BTreeMap<Key, Record>>;
@@ -102,7 +102,7 @@ fn digest<'r>(records: impl Iterator<Item = &'r Record>) -> UnitDigest {
 
 fn frames(store: &MemoryStore, by: Enumeration, from: Option<Cursor>) -> Vec<Frame> {
     block_on(async {
-        let frames = store.scan(Segment::whole(by), from).await.expect("a scan");
+        let frames = store.scan(Segment::whole(by), from, Content::All).await.expect("a scan");
         frames.try_collect().await.expect("frames")
     })
 }

@@ -12,9 +12,9 @@ use futures::{StreamExt, stream};
 use restow_model::{Record, UnitId};
 
 use crate::{
-    Batch, Clock, Cursor, Enumeration, Error, ErrorKind, Etag, Frame, Frames, Purged, RegisterName,
-    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told,
-    UnitOutcome, Units, Unsupported,
+    Batch, Clock, Content, Cursor, Enumeration, Error, ErrorKind, Etag, Frame, Frames, Purged,
+    RegisterName, Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap,
+    Told, UnitOutcome, Units, Unsupported,
 };
 
 /// What goes wrong, how often in a thousand.
@@ -153,8 +153,13 @@ impl Store for Fault {
         self.dice.call(self.inner.segments(want, by)).await
     }
 
-    async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
-        let frames = self.dice.call(self.inner.scan(segment, from)).await?;
+    async fn scan(
+        &self,
+        segment: Segment,
+        from: Option<Cursor>,
+        content: Content,
+    ) -> Result<Frames> {
+        let frames = self.dice.call(self.inner.scan(segment, from, content)).await?;
         Ok(self.dice.clone().frames(frames))
     }
 

@@ -10,9 +10,9 @@ use futures::StreamExt;
 use restow_model::{Record, UnitId};
 
 use crate::{
-    Batch, Clock, Cursor, Enumeration, Etag, Frame, Frames, Op, Purged, RegisterName, Result, Role,
-    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Units,
-    Unsupported,
+    Batch, Clock, Content, Cursor, Enumeration, Etag, Frame, Frames, Op, Purged, RegisterName,
+    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told,
+    UnitOutcome, Units, Unsupported,
 };
 
 /// What a store did, at one moment.
@@ -178,8 +178,13 @@ impl Store for Meter {
         self.call("segments", self.inner.segments(want, by)).await
     }
 
-    async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
-        let frames = self.call("scan", self.inner.scan(segment, from)).await?;
+    async fn scan(
+        &self,
+        segment: Segment,
+        from: Option<Cursor>,
+        content: Content,
+    ) -> Result<Frames> {
+        let frames = self.call("scan", self.inner.scan(segment, from, content)).await?;
         Ok(self.counted("scan", frames))
     }
 

@@ -12,20 +12,21 @@ use restow_model::{Key, UnitId};
 
 use super::retry::Waits;
 use crate::{
-    Cursor, Enumeration, Error, ErrorKind, Frame, Frames, Order, Result, Segment, Selection, Store,
+    Content, Cursor, Enumeration, Error, ErrorKind, Frame, Frames, Order, Result, Segment,
+    Selection, Store,
 };
 
 /// Where to open a stream again.
 #[derive(Clone, Debug)]
 pub(super) enum Place {
-    Scan { segment: Segment, from: Option<Cursor> },
+    Scan { segment: Segment, from: Option<Cursor>, content: Content },
     Read { units: VecDeque<UnitId>, what: Selection },
 }
 
 impl Place {
     pub(super) async fn open(&self, store: &dyn Store) -> Result<Frames> {
         match self.clone() {
-            Self::Scan { segment, from } => store.scan(segment, from).await,
+            Self::Scan { segment, from, content } => store.scan(segment, from, content).await,
             Self::Read { units, what } => store.read(units.into(), what).await,
         }
     }

@@ -15,9 +15,9 @@ use restow_model::{Record, UnitId};
 
 use super::resume::{Place, frames};
 use crate::{
-    Batch, Clock, Cursor, Enumeration, Etag, Expect, Frames, Op, Purged, RegisterName, Result,
-    Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Then, Told, UnitOps,
-    UnitOutcome, Units, Unsupported,
+    Batch, Clock, Content, Cursor, Enumeration, Etag, Expect, Frames, Op, Purged, RegisterName,
+    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Then, Told,
+    UnitOps, UnitOutcome, Units, Unsupported,
 };
 
 /// A store that tries again.
@@ -143,8 +143,13 @@ impl Store for Retry {
         self.attempt(|| self.inner.segments(want, by)).await
     }
 
-    async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
-        self.open(Place::Scan { segment, from }).await
+    async fn scan(
+        &self,
+        segment: Segment,
+        from: Option<Cursor>,
+        content: Content,
+    ) -> Result<Frames> {
+        self.open(Place::Scan { segment, from, content }).await
     }
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {

@@ -14,8 +14,8 @@ use super::{Fault, FaultPlan, Meter, Retry};
 use crate::clock::ManualClock;
 use crate::memory::{MemoryOptions, MemoryStore};
 use crate::{
-    Batch, Clock, Current, Enumeration, Expect, Frame, Guard, Op, Segment, Selection, Store, Then,
-    UnitOps, UnitOutcome,
+    Batch, Clock, Content, Current, Enumeration, Expect, Frame, Guard, Op, Segment, Selection,
+    Store, Then, UnitOps, UnitOutcome,
 };
 
 fn unit(n: usize) -> UnitId {
@@ -54,7 +54,7 @@ fn wrapped(store: &MemoryStore, plan: FaultPlan) -> (Retry, Arc<ManualClock>) {
 }
 
 async fn scanned(store: &dyn Store, by: Enumeration) -> Vec<Frame> {
-    let frames = store.scan(Segment::whole(by), None).await.expect("a scan");
+    let frames = store.scan(Segment::whole(by), None, Content::All).await.expect("a scan");
     frames.try_collect().await.expect("frames")
 }
 
@@ -121,7 +121,7 @@ proptest! {
                 for n in 0..8 {
                     let batch = Batch { units: vec![put(n % 3, record(n, "later"))] };
                     told.push(format!("{:?}", fault.apply(batch).await));
-                    match fault.scan(Segment::whole(Enumeration::Units), None).await {
+                    match fault.scan(Segment::whole(Enumeration::Units), None, Content::All).await {
                         Ok(frames) => {
                             let frames = frames.try_collect::<Vec<_>>().await;
                             told.push(format!("{frames:?}"));

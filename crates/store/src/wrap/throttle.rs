@@ -9,9 +9,9 @@ use futures::StreamExt;
 use restow_model::{Record, UnitId};
 
 use crate::{
-    Batch, Clock, Cursor, Enumeration, Etag, Frame, Frames, Op, Purged, RegisterName, Result, Role,
-    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Units,
-    Unsupported,
+    Batch, Clock, Content, Cursor, Enumeration, Etag, Frame, Frames, Op, Purged, RegisterName,
+    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told,
+    UnitOutcome, Units, Unsupported,
 };
 
 /// A budget of bytes, refilled evenly; clones share it, so that two stores may be held to one rate.
@@ -93,8 +93,13 @@ impl Store for Throttle {
         self.inner.segments(want, by).await
     }
 
-    async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
-        Ok(self.held(self.inner.scan(segment, from).await?))
+    async fn scan(
+        &self,
+        segment: Segment,
+        from: Option<Cursor>,
+        content: Content,
+    ) -> Result<Frames> {
+        Ok(self.held(self.inner.scan(segment, from, content).await?))
     }
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {

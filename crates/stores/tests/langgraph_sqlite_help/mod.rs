@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use futures::TryStreamExt;
 use restow_model::{Dialect, Record, UnitId};
 use restow_store::{
-    Batch, Enumeration, Frame, Guard, Op, Role, Segment, Selection, Store, Then, UnitOps,
+    Batch, Content, Enumeration, Frame, Guard, Op, Role, Segment, Selection, Store, Then, UnitOps,
 };
 use restow_stores::engine::sqlite::source::Source;
 use restow_stores::layout::langgraph::sqlite::{LangGraphSqlite, shape};
@@ -83,7 +83,7 @@ pub(crate) fn example(name: &str) -> PathBuf {
 
 /// Walks a whole file.
 pub(crate) async fn frames(store: &LangGraphSqlite, by: Enumeration) -> Vec<Frame> {
-    let frames = store.scan(Segment::whole(by), None).await.expect("a scan");
+    let frames = store.scan(Segment::whole(by), None, Content::All).await.expect("a scan");
     frames.try_collect().await.expect("frames")
 }
 

@@ -115,18 +115,20 @@ impl<'c> Reader<'c> {
         rows: &mut R,
         segment: &Segment,
         cursor: Option<&Cursor>,
+        content: Content,
     ) -> Result<(), Ended<R::Error>> {
+        let all = Selection { content, ..Selection::all() };
         match segment.by {
             Enumeration::Units => {
                 let text = |bound: &Bytes| String::from_utf8_lossy(bound).into_owned();
                 let (low, high) = (segment.from.as_ref().map(text), segment.to.as_ref().map(text));
-                self.by_name(rows, low.as_deref().unwrap_or(""), high.as_deref(), cursor)
+                self.by_name(rows, low.as_deref().unwrap_or(""), high.as_deref(), cursor, &all)
             }
             Enumeration::Storage => {
                 let number = |bound: &Bytes| bound[..].try_into().ok().map(i64::from_be_bytes);
                 let low = segment.from.as_ref().and_then(number).unwrap_or(i64::MIN);
                 let high = segment.to.as_ref().and_then(number).unwrap_or(i64::MAX);
-                self.by_number(rows, low, high, cursor)
+                self.by_number(rows, low, high, cursor, &all)
             }
         }
     }
@@ -138,8 +140,9 @@ impl<'c> Reader<'c> {
         from: &str,
         to: Option<&str>,
         cursor: Option<&Cursor>,
+        all: &Selection,
     ) -> Result<(), Ended<R::Error>> {
-        let (mut at, mut inclusive, mut what) = (from.to_string(), true, Selection::all());
+        let (mut at, mut inclusive, mut what) = (from.to_string(), true, all.clone());
         if let Some((unit, key)) = cursor.and_then(cursor_place) {
             at = unit;
             inclusive = key.is_some();
@@ -158,7 +161,8 @@ impl<'c> Reader<'c> {
                 }
                 // Only the unit of the cursor is read from the middle.
                 let here = row.unit.as_str() == at;
-                let what = if here { std::mem::take(&mut what) } else { Selection::all() };
+                let what =
+                    if here { std::mem::replace(&mut what, all.clone()) } else { all.clone() };
                 self.unit(rows, &row, &what, true)?;
                 self.out.send(Frame::Mark(cursor_at(&row.unit, None)))?;
             }
@@ -173,6 +177,7 @@ impl<'c> Reader<'c> {
         from: i64,
         to: i64,
         at: Option<&Cursor>,
+        all: &Selection,
     ) -> Result<(), Ended<R::Error>> {
         if from == i64::MIN && at.is_none() {
             // Of these no share would ever tell.
@@ -187,7 +192,7 @@ impl<'c> Reader<'c> {
         rows.pages_numbered(from, to, &mut |rows, unit, page| {
             let next = page.page_no + 1;
             if let Some(control) = self.begin(unit)? {
-                self.page(rows, unit, page, &Selection::all())?;
+                self.page(rows, unit, page, all)?;
                 let unit = unit.unit.clone();
                 self.out.send(Frame::End { unit, control, digest: None })?;
             }

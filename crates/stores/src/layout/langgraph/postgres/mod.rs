@@ -145,7 +145,6 @@ impl LangGraphPostgres {
                 // A COPY that is closed more often is slower, and one that is not makes the
                 // server's memory grow (PostgreSQL 15).
                 batch_bytes: 4 << 20,
-                names_values: true,
                 live: true,
                 parallel_applies: true,
                 ..Capabilities::default()

@@ -8,7 +8,7 @@ use postgres::Transaction;
 use restow_model::{Key, Record, UnitId};
 use restow_store::feed::Purpose;
 use restow_store::{
-    Batch, Cursor, Enumeration, Etag, Frames, Purged, RegisterName, Result, Role, Segment,
+    Batch, Content, Cursor, Enumeration, Etag, Frames, Purged, RegisterName, Result, Role, Segment,
     Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported, View,
 };
 
@@ -45,9 +45,14 @@ impl Store for LangGraphPostgres {
             .await
     }
 
-    async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
+    async fn scan(
+        &self,
+        segment: Segment,
+        from: Option<Cursor>,
+        content: Content,
+    ) -> Result<Frames> {
         Ok(self.stream(Purpose::Scan, "scan a store", move |reader, sender| {
-            Scan { sender }.run(reader, &segment, from.as_ref())
+            Scan { sender, content }.run(reader, &segment, from.as_ref())
         }))
     }
 

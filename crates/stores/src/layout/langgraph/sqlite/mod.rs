@@ -196,7 +196,6 @@ fn info(path: &Path) -> Arc<StoreInfo> {
             staging: true,
             snapshot_reads: true,
             keeps_digests: false,
-            names_values: true,
             live: true,
             ..Capabilities::default()
         },

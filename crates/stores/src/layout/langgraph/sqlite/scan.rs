@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use restow_model::{Key, UnitId};
 use restow_store::feed::{FrameSender, Stop};
-use restow_store::{Cursor, Enumeration, Frame, Result, Segment};
+use restow_store::{Content, Cursor, Enumeration, Frame, Result, Segment, Selection};
 use rusqlite::params;
 use rusqlite::types::Value as Sql;
 
@@ -38,6 +38,8 @@ pub(super) struct Scan<'s> {
     pub(super) sender: &'s FrameSender,
     /// Says whether what was read is still of one moment; asked before each mark.
     pub(super) check: &'s dyn Fn() -> Result<()>,
+    /// How much of each record.
+    pub(super) content: Content,
 }
 
 impl Scan<'_> {
@@ -116,7 +118,8 @@ impl Scan<'_> {
         key: Option<&Key>,
     ) -> Result<(), Fail> {
         let mut since = 0;
-        send_unit(reading, unit, &behind(key), self.sender, &mut |key, bytes| {
+        let what = Selection { content: self.content, ..behind(key) };
+        send_unit(reading, unit, &what, self.sender, &mut |key, bytes| {
             since += bytes;
             if since < MARK_BYTES {
                 return Ok(());
@@ -185,7 +188,10 @@ impl Scan<'_> {
             since += weight;
             let room = self.sender.reserve(weight)?;
             match reading.load(table, row) {
-                Ok(Found::Record(unit, record)) => {
+                Ok(Found::Record(unit, mut record)) => {
+                    if self.content != Content::All {
+                        record.values.clear();
+                    }
                     if open.as_ref().is_none_or(|open| open.unit != unit) {
                         self.end(&mut open, n, rowid)?;
                         let begun = units::begin(reading, &unit, self.sender)?;

@@ -6,7 +6,7 @@ use restow_model::{Record, UnitId};
 use restow_store::feed::Purpose;
 use restow_store::feed::blocking;
 use restow_store::{
-    Batch, Cursor, Enumeration, Etag, Frames, Purged, RegisterName, Result, Role, Segment,
+    Batch, Content, Cursor, Enumeration, Etag, Frames, Purged, RegisterName, Result, Role, Segment,
     Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported, View,
 };
 use rusqlite::Connection;
@@ -40,10 +40,15 @@ impl Store for LangGraphSqlite {
         self.reading("divide a store", work).await
     }
 
-    async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
+    async fn scan(
+        &self,
+        segment: Segment,
+        from: Option<Cursor>,
+        content: Content,
+    ) -> Result<Frames> {
         Ok(self.stream(Purpose::Scan, "scan a store", move |connection, sender, check| {
             let mut reading = Reading::new(connection, &ACTIVE)?;
-            Scan { sender, check }.run(&mut reading, &segment, from.as_ref())
+            Scan { sender, check, content }.run(&mut reading, &segment, from.as_ref())
         }))
     }
 

@@ -23,9 +23,9 @@ use postgres::Transaction;
 use restow_model::{Record, UnitId};
 use restow_store::feed::{FrameSender, Purpose, Stop, produce};
 use restow_store::{
-    Batch, Capabilities, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName,
-    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told,
-    UnitOutcome, Unsupported,
+    Batch, Capabilities, Content, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged,
+    RegisterName, Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap,
+    Told, UnitOutcome, Unsupported,
 };
 
 use crate::engine::fail::Fail as EngineFail;
@@ -260,9 +260,15 @@ impl Store for PartsPostgres {
         self.look("divide a store", work).await
     }
 
-    async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
-        Ok(self
-            .stream(Purpose::Scan, move |rows, reader| reader.scan(rows, &segment, from.as_ref())))
+    async fn scan(
+        &self,
+        segment: Segment,
+        from: Option<Cursor>,
+        content: Content,
+    ) -> Result<Frames> {
+        Ok(self.stream(Purpose::Scan, move |rows, reader| {
+            reader.scan(rows, &segment, from.as_ref(), content)
+        }))
     }
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {

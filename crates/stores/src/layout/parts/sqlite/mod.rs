@@ -16,9 +16,9 @@ use restow_model::{Record, UnitId};
 use restow_store::failpoint::Point;
 use restow_store::feed::{FrameSender, Purpose, Stop, blocking, produce};
 use restow_store::{
-    Batch, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName, Result, Role,
-    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported,
-    failpoint,
+    Batch, Content, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName,
+    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told,
+    UnitOutcome, Unsupported, failpoint,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -184,9 +184,15 @@ impl Store for PartsSqlite {
         self.look("divide a parts file", work).await
     }
 
-    async fn scan(&self, segment: Segment, from: Option<Cursor>) -> Result<Frames> {
-        Ok(self
-            .stream(Purpose::Scan, move |rows, reader| reader.scan(rows, &segment, from.as_ref())))
+    async fn scan(
+        &self,
+        segment: Segment,
+        from: Option<Cursor>,
+        content: Content,
+    ) -> Result<Frames> {
+        Ok(self.stream(Purpose::Scan, move |rows, reader| {
+            reader.scan(rows, &segment, from.as_ref(), content)
+        }))
     }
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {

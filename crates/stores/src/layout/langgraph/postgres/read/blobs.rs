@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::{ToSql, Type};
 use restow_model::UnitId;
 
@@ -21,11 +22,30 @@ pub(in super::super) type BlobKey = (UnitId, Box<str>, Box<str>, Box<str>);
 /// What is known of a blob row.
 #[derive(Clone, Debug)]
 enum Held {
+    /// There is none.
+    Absent,
     /// So many bytes, not loaded yet.
     Sized(usize),
     /// Loaded.
     Loaded(StoredBlob),
 }
+
+impl Held {
+    /// Returns how many bytes it has, or holds where they are loaded.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Absent => 0,
+            Self::Sized(bytes) => *bytes,
+            Self::Loaded(blob) => blob.bytes().map_or(0, Bytes::len),
+        }
+    }
+}
+
+/// The number of a blob row among those of a page.
+pub(super) type BlobNumber = usize;
+
+/// The numbers of a namespace's blob rows, by channel and version.
+type Numbers = HashMap<Box<str>, HashMap<Box<str>, BlobNumber>>;
 
 /// The blob rows that a page of checkpoints names.
 ///
@@ -33,99 +53,129 @@ enum Held {
 /// only those are loaded that the records at hand name.
 #[derive(Debug, Default)]
 pub(super) struct Blobs {
-    held: HashMap<BlobKey, Held>,
-    last: Vec<BlobKey>,
-}
-
-fn keys<'o>(key: &'o RowKey, opened: &'o Opened) -> impl Iterator<Item = BlobKey> + 'o {
-    let (unit, namespace) = (key.unit.clone(), &key.namespace);
-    opened.blob_keys().map(move |(channel, version)| {
-        (unit.clone(), namespace.as_str().into(), channel.into(), version.into())
-    })
+    /// By unit and namespace.
+    numbers: HashMap<(UnitId, Box<str>), Numbers>,
+    held: Vec<(BlobKey, Held)>,
+    last: Vec<BlobNumber>,
 }
 
 impl Blobs {
-    /// Learns of the blob rows that checkpoints name: of large ones the size alone.
-    pub(super) fn learn<'o>(
+    /// Learns of the blob rows that checkpoints name: of large ones the size alone. Returns the
+    /// numbers of each checkpoint's, in the order of [`Opened::blob_keys`].
+    pub(super) fn learn(
         &mut self,
         reader: &mut Reader<'_, '_>,
-        named: impl Iterator<Item = (&'o RowKey, &'o Opened)>,
-    ) -> Result<(), Fail> {
-        let last = std::mem::take(&mut self.last);
-        self.held.retain(|key, _| last.contains(key));
-        self.last = last;
-        let mut wanted: Vec<BlobKey> = Vec::new();
-        for key in named.flat_map(|(key, opened)| keys(key, opened)) {
-            if !self.held.contains_key(&key) {
-                wanted.push(key);
-            }
-        }
-        wanted.sort_unstable();
-        wanted.dedup();
+        named: &[(&RowKey, Option<&Opened>)],
+    ) -> Result<Vec<Vec<BlobNumber>>, Fail> {
+        self.begin();
+        let known = self.held.len();
+        let numbers = named
+            .iter()
+            .map(|(key, opened)| opened.map_or_else(Vec::new, |opened| self.number(key, opened)))
+            .collect();
+        let wanted: Vec<&BlobKey> = self.held[known..].iter().map(|(key, _)| key).collect();
+        let whole_max = if reader.is_checking { WHOLE_BYTES_MAX } else { SMALL_BYTES_MAX };
         let select = format!(
             "k.n, octet_length(r.blob), r.type, \
-             CASE WHEN octet_length(r.blob) <= {SMALL_BYTES_MAX} THEN r.blob END"
+             CASE WHEN octet_length(r.blob) <= {whole_max} THEN r.blob END"
         );
         let table = &reader.place.blobs;
-        each(reader, table, &wanted, &select, &mut |key, row| {
+        let is_checking = reader.is_checking;
+        let mut found = vec![Held::Absent; wanted.len()];
+        each(reader, table, &wanted, &select, &mut |at, row| {
             let bytes: Option<i32> = row.try_get(1)?;
-            let held = match bytes.and_then(|n| usize::try_from(n).ok()) {
-                Some(bytes) if bytes > SMALL_BYTES_MAX => Held::Sized(bytes),
-                _ => Held::Loaded(stored(row, (2, 3))?),
+            let bytes = bytes.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+            found[at] = match bytes > whole_max {
+                true => Held::Sized(bytes),
+                false if is_checking => checked(row, (2, 3))?,
+                false => Held::Loaded(stored(row, (2, 3))?),
             };
-            self.held.insert(key.clone(), held);
             Ok(())
-        })
+        })?;
+        for ((_, held), found) in self.held[known..].iter_mut().zip(found) {
+            *held = found;
+        }
+        Ok(numbers)
     }
 
-    /// Returns how many bytes a checkpoint's blobs have.
-    pub(super) fn weight(&self, key: &RowKey, opened: &Opened) -> usize {
-        let weights = keys(key, opened).map(|key| match self.held.get(&key) {
-            Some(Held::Sized(bytes)) => *bytes,
-            Some(Held::Loaded(blob)) => blob.bytes().map_or(0, Bytes::len),
-            None => 0,
-        });
-        weights.sum()
+    /// Forgets all but the blobs of the last record.
+    fn begin(&mut self) {
+        self.numbers.clear();
+        let held = std::mem::take(&mut self.held);
+        let last = std::mem::take(&mut self.last);
+        for (number, (key, held)) in held.into_iter().enumerate() {
+            if last.contains(&number) {
+                let (unit, namespace, channel, version) = key.clone();
+                let channels = self.numbers.entry((unit, namespace)).or_default();
+                channels.entry(channel).or_default().insert(version, self.held.len());
+                self.last.push(self.held.len());
+                self.held.push((key, held));
+            }
+        }
     }
 
-    /// Returns how many bytes of a checkpoint's blobs are not loaded yet.
-    pub(super) fn lacking(&self, key: &RowKey, opened: &Opened) -> usize {
-        let lacking = keys(key, opened).map(|key| match self.held.get(&key) {
-            Some(Held::Sized(bytes)) => *bytes,
+    /// Gives each blob row that a checkpoint names its number.
+    fn number(&mut self, key: &RowKey, opened: &Opened) -> Vec<BlobNumber> {
+        let Self { numbers, held, .. } = self;
+        let channels = numbers.entry((key.unit.clone(), (*key.namespace).into())).or_default();
+        let number = |(channel, version): (&str, &str)| {
+            if let Some(number) = channels.get(channel).and_then(|of| of.get(version)) {
+                return *number;
+            }
+            let namespace: Box<str> = (*key.namespace).into();
+            let of = channels.entry(channel.into()).or_default();
+            of.insert(version.into(), held.len());
+            held.push((
+                (key.unit.clone(), namespace, channel.into(), version.into()),
+                Held::Absent,
+            ));
+            held.len() - 1
+        };
+        opened.blob_keys().map(number).collect()
+    }
+
+    /// Returns how many bytes blobs have.
+    pub(super) fn weight(&self, numbers: &[BlobNumber]) -> usize {
+        numbers.iter().map(|number| self.held[*number].1.bytes()).sum()
+    }
+
+    /// Returns how many bytes of blobs are not loaded yet.
+    pub(super) fn lacking(&self, numbers: &[BlobNumber]) -> usize {
+        let lacking = numbers.iter().map(|number| match &self.held[*number].1 {
+            Held::Sized(bytes) => *bytes,
             _ => 0,
         });
         lacking.sum()
     }
 
-    /// Loads the blob rows that checkpoints name.
+    /// Loads the blob rows of checkpoints.
     pub(super) fn load<'o>(
         &mut self,
         reader: &mut Reader<'_, '_>,
-        named: impl Iterator<Item = (&'o RowKey, &'o Opened)>,
+        named: impl Iterator<Item = &'o [BlobNumber]>,
     ) -> Result<(), Fail> {
-        let mut wanted: Vec<BlobKey> = Vec::new();
-        self.last.clear();
-        for (key, opened) in named {
-            self.last = keys(key, opened).collect();
-            wanted.extend_from_slice(&self.last);
+        let mut wanted: Vec<BlobNumber> = Vec::new();
+        for numbers in named {
+            self.last = numbers.to_vec();
+            wanted.extend_from_slice(numbers);
         }
         wanted.sort_unstable();
         wanted.dedup();
         self.forget(&wanted);
-        wanted.retain(|key| matches!(self.held.get(key), Some(Held::Sized(_))));
+        wanted.retain(|number| matches!(self.held[*number].1, Held::Sized(_)));
+        let keys: Vec<BlobKey> = wanted.iter().map(|number| self.held[*number].0.clone()).collect();
         let table = &reader.place.blobs;
-        each_stored(reader, table, &wanted, &mut |key, blob| {
-            self.held.insert(key.clone(), Held::Loaded(blob));
+        each_stored(reader, table, &keys, &mut |at, blob| {
+            self.held[wanted[at]].1 = Held::Loaded(blob);
             Ok(())
         })
     }
 
     /// Returns a blob row that was loaded.
-    pub(super) fn get(&self, key: &RowKey, channel: &str, version: &str) -> Option<StoredBlob> {
-        let unit = key.unit.clone();
-        match self.held.get(&(unit, (*key.namespace).into(), channel.into(), version.into()))? {
+    pub(super) fn get(&self, number: BlobNumber) -> Option<StoredBlob> {
+        match &self.held.get(number)?.1 {
             Held::Loaded(blob) => Some(blob.clone()),
-            Held::Sized(_) => None,
+            Held::Sized(_) | Held::Absent => None,
         }
     }
 
@@ -142,11 +192,10 @@ impl Blobs {
         self.forget(&[]);
     }
 
-    fn forget(&mut self, but: &[BlobKey]) {
-        for (key, held) in &mut self.held {
-            let Held::Loaded(blob) = held else { continue };
-            let bytes = blob.bytes().map_or(0, Bytes::len);
-            if bytes > SMALL_BYTES_MAX && !but.contains(key) {
+    fn forget(&mut self, but: &[BlobNumber]) {
+        for (number, (_, held)) in self.held.iter_mut().enumerate() {
+            let bytes = held.bytes();
+            if bytes > SMALL_BYTES_MAX && !but.contains(&number) {
                 // A later checkpoint of the page may name it again.
                 *held = Held::Sized(bytes);
             }
@@ -154,28 +203,29 @@ impl Blobs {
     }
 }
 
-/// Calls `visit` with each blob row that is there; large ones are fetched alone and come last.
+/// Calls `visit` with the place of each key whose blob row is there, and the row; large ones are
+/// fetched alone and come last.
 pub(in super::super) fn each_stored(
     reader: &mut Reader<'_, '_>,
     table: &str,
     keys: &[BlobKey],
-    visit: &mut dyn FnMut(&BlobKey, StoredBlob) -> Result<(), Fail>,
+    visit: &mut dyn FnMut(usize, StoredBlob) -> Result<(), Fail>,
 ) -> Result<(), Fail> {
     let select = format!(
         "k.n, r.type, octet_length(r.blob) > {WHOLE_BYTES_MAX}, \
          CASE WHEN octet_length(r.blob) <= {WHOLE_BYTES_MAX} THEN r.blob END"
     );
-    let mut large: Vec<(BlobKey, String)> = Vec::new();
-    each(reader, table, keys, &select, &mut |key, row| {
+    let mut large: Vec<(usize, String)> = Vec::new();
+    each(reader, table, &keys.iter().collect::<Vec<_>>(), &select, &mut |at, row| {
         match row.try_get(2)? {
-            Some(true) => large.push((key.clone(), row.try_get(1)?)),
-            _ => visit(key, stored(row, (1, 3))?)?,
+            Some(true) => large.push((at, row.try_get(1)?)),
+            _ => visit(at, stored(row, (1, 3))?)?,
         }
         Ok(())
     })?;
-    for (key, tag) in large {
-        let bytes = whole(reader, table, &key)?;
-        visit(&key, StoredBlob::new(&tag, bytes))?;
+    for (at, tag) in large {
+        let bytes = whole(reader, table, &keys[at])?;
+        visit(at, StoredBlob::new(&tag, bytes))?;
     }
     Ok(())
 }
@@ -203,13 +253,25 @@ fn stored(row: &postgres::Row, (tag, bytes): (usize, usize)) -> Result<StoredBlo
     Ok(StoredBlob::new(row.try_get(tag)?, bytes.map(Bytes::copy_from_slice)))
 }
 
-/// Calls `visit` for each blob row that is there.
+/// Reads a blob row of which only what it says is wanted; large ones that have to be held for that
+/// wait for their checkpoint's turn.
+fn checked(row: &postgres::Row, (tag, bytes): (usize, usize)) -> Result<Held, Fail> {
+    let (tag, bytes): (&str, Option<&[u8]>) = (row.try_get(tag)?, row.try_get(bytes)?);
+    let light = bytes.and_then(|bytes| StoredBlob::without_bytes(tag, bytes));
+    Ok(match (light, bytes) {
+        (Some(blob), _) => Held::Loaded(blob),
+        (None, Some(bytes)) if bytes.len() > SMALL_BYTES_MAX => Held::Sized(bytes.len()),
+        (None, bytes) => Held::Loaded(StoredBlob::new(tag, bytes.map(Bytes::copy_from_slice))),
+    })
+}
+
+/// Calls `visit` with the place of each key whose blob row is there.
 fn each(
     reader: &mut Reader<'_, '_>,
     table: &str,
-    keys: &[BlobKey],
+    keys: &[&BlobKey],
     select: &str,
-    visit: &mut dyn FnMut(&BlobKey, &postgres::Row) -> Result<(), Fail>,
+    visit: &mut dyn FnMut(usize, &postgres::Row) -> Result<(), Fail>,
 ) -> Result<(), Fail> {
     if keys.is_empty() {
         return Ok(());
@@ -223,16 +285,17 @@ fn each(
     let namespaces: Vec<&str> = keys.iter().map(|k| &*k.1).collect();
     let channels: Vec<&str> = keys.iter().map(|k| &*k.2).collect();
     let versions: Vec<&str> = keys.iter().map(|k| &*k.3).collect();
-    let parameters = [
-        (&threads as _, Type::TEXT_ARRAY),
-        (&namespaces as _, Type::TEXT_ARRAY),
-        (&channels as _, Type::TEXT_ARRAY),
-        (&versions as _, Type::TEXT_ARRAY),
+    let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+        (&threads, Type::TEXT_ARRAY),
+        (&namespaces, Type::TEXT_ARRAY),
+        (&channels, Type::TEXT_ARRAY),
+        (&versions, Type::TEXT_ARRAY),
     ];
-    for row in reader.tx.query_typed(&sql, &parameters)? {
+    let mut rows = reader.tx.query_typed_raw(&sql, parameters)?;
+    while let Some(row) = rows.next()? {
         let number: i64 = row.try_get(0)?;
-        if let Some(key) = usize::try_from(number - 1).ok().and_then(|n| keys.get(n)) {
-            visit(key, &row)?;
+        if let Some(at) = usize::try_from(number - 1).ok().filter(|at| *at < keys.len()) {
+            visit(at, &row)?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use postgres::types::Type;
 use restow_model::{Dialect, Record, UnitId};
 
 use super::super::row::{CheckpointCells, Opened};
-use super::blobs::Blobs;
+use super::blobs::{BlobNumber, Blobs};
 use super::keys::{Keys, RowKey, Table, Walk};
 use super::{PAGE_BYTES_MAX, Reader, side};
 use crate::engine::postgres::Fail;
@@ -24,6 +24,8 @@ struct Row {
     key: RowKey,
     opened: Result<Opened, String>,
     sends: Vec<(Option<Box<str>>, Bytes)>,
+    /// The blob rows that it names, in the order of [`Opened::blob_keys`].
+    blobs: Vec<BlobNumber>,
 }
 
 /// The checkpoints of a walk, in its order.
@@ -80,10 +82,7 @@ impl Checkpoints {
         if self.rows.is_empty() {
             self.fetch(reader, limit)?;
         }
-        Ok(self.rows.front().map_or(0, |row| {
-            let opened = row.opened.as_ref();
-            row.key.bytes + opened.map_or(0, |opened| self.blobs.weight(&row.key, opened))
-        }))
+        Ok(self.rows.front().map_or(0, |row| row.key.bytes + self.blobs.weight(&row.blobs)))
     }
 
     /// Loads and takes the next record.
@@ -109,19 +108,18 @@ impl Checkpoints {
         self.keys.skip(reader, unit)
     }
 
-    fn lacking(&self, row: &Row) -> usize {
-        row.opened.as_ref().map_or(0, |opened| self.blobs.lacking(&row.key, opened))
-    }
-
     /// Fetches a page of rows, and the sizes of the blobs that they name.
     fn fetch(&mut self, reader: &mut Reader<'_, '_>, limit: usize) -> Result<(), Fail> {
         let keys = self.keys.page(reader, limit.max(1))?;
         if keys.is_empty() {
             return Ok(());
         }
-        let rows = rows(reader, keys)?;
-        let named = rows.iter().filter_map(|row| Some((&row.key, row.opened.as_ref().ok()?)));
-        self.blobs.learn(reader, named)?;
+        let mut rows = rows(reader, keys)?;
+        let named: Vec<_> = rows.iter().map(|row| (&row.key, row.opened.as_ref().ok())).collect();
+        let numbers = self.blobs.learn(reader, &named)?;
+        for (row, numbers) in rows.iter_mut().zip(numbers) {
+            row.blobs = numbers;
+        }
         self.rows.extend(rows);
         Ok(())
     }
@@ -130,21 +128,19 @@ impl Checkpoints {
     fn load(&mut self, reader: &mut Reader<'_, '_>) -> Result<(), Fail> {
         let (mut count, mut bytes) = (0, 0);
         for row in &self.rows {
-            bytes += self.lacking(row);
+            bytes += self.blobs.lacking(&row.blobs);
             if count > 0 && bytes > PAGE_BYTES_MAX {
                 break;
             }
             count += 1;
         }
         let rows: Vec<Row> = self.rows.drain(..count).collect();
-        let named = rows.iter().filter_map(|row| Some((&row.key, row.opened.as_ref().ok()?)));
-        self.blobs.load(reader, named)?;
+        self.blobs.load(reader, rows.iter().map(|row| &row.blobs[..]))?;
         let mut loaded = Vec::with_capacity(rows.len());
-        for Row { key, opened, sends } in rows {
-            let blobs = &mut self.blobs;
-            let found = opened.and_then(|opened| {
-                opened.record(&mut |channel, version| blobs.get(&key, channel, version), sends)
-            });
+        for Row { key, opened, sends, blobs } in rows {
+            let mut numbers = blobs.into_iter();
+            let mut next = || numbers.next().and_then(|number| self.blobs.get(number));
+            let found = opened.and_then(|opened| opened.record(&mut next, sends));
             loaded.push(Loaded { key, found });
         }
         let of = |l: &Loaded| l.key.unit.clone();
@@ -178,7 +174,7 @@ fn rows(reader: &mut Reader<'_, '_>, keys: Vec<RowKey>) -> Result<Vec<Row>, Fail
         if let Some(parent) = opened.as_ref().ok().and_then(Opened::sends_parent) {
             wants.push((rows.len(), key.unit.as_str().to_owned(), parent.to_owned()));
         }
-        rows.push(Row { key, opened, sends: Vec::new() });
+        rows.push(Row { key, opened, sends: Vec::new(), blobs: Vec::new() });
     }
     if !wants.is_empty() {
         pending_sends(reader, &mut rows, &wants)?;

@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 
+use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::{ToSql, Type};
-use restow_model::{Key, KeyPart, UnitId};
+use restow_model::{Key, KeyPart, Record, UnitId};
 use restow_store::KeyRange;
 
 use super::super::super::record::{CHECKPOINT, WRITE, checkpoint_key, write_key};
 use super::Reader;
 use crate::engine::postgres::Fail;
+use crate::engine::postgres::pieces::WHOLE_BYTES_MAX;
 
 /// How many keys a cursor gives at once, at most and at first.
 const KEYS_MAX: usize = 1000;
@@ -50,8 +52,8 @@ impl Table {
     }
 
     /// What a small row holds beside its key; of a large one only what is small.
-    fn cells(self, has_path: bool) -> String {
-        let small = format!("CASE WHEN {} <= {SMALL_BYTES_MAX} THEN", self.size());
+    fn cells(self, has_path: bool, small_max: usize) -> String {
+        let small = format!("CASE WHEN {} <= {small_max} THEN", self.size());
         match self {
             Self::Checkpoints => format!(
                 "r.parent_checkpoint_id, r.type, {small} r.checkpoint::text END, \
@@ -85,6 +87,8 @@ pub(super) struct RowKey {
     pub(super) key: Key,
     /// The row with its cells, where it is small.
     pub(super) row: Option<postgres::Row>,
+    /// The record without its values, where these were made sure of already.
+    pub(super) checked: Option<Record>,
 }
 
 /// Which rows to walk, and in which order.
@@ -115,6 +119,9 @@ pub(super) struct Keys {
     fetch: usize,
     /// Whether it walks one unit alone, behind whose end nothing follows.
     is_single: bool,
+    /// Whether values are made sure of at once.
+    is_checking: bool,
+    small_max: usize,
 }
 
 impl Keys {
@@ -128,6 +135,7 @@ impl Keys {
             Table::Checkpoints => ("restow_checkpoints", &reader.place.checkpoints),
             Table::Writes => ("restow_writes", &reader.place.writes),
         };
+        let is_checking = reader.is_checking && table == Table::Writes;
         let mut keys = Self {
             name,
             table,
@@ -136,10 +144,12 @@ impl Keys {
             is_spent: false,
             fetch: KEYS_FIRST,
             is_single: matches!(walk, Walk::Units { units: [_], .. }),
+            is_checking,
+            small_max: if is_checking { WHOLE_BYTES_MAX } else { SMALL_BYTES_MAX },
         };
         let columns = table.columns();
         let select = format!("r.thread_id, r.{}, {}", columns.join(", r."), table.size());
-        let cells = table.cells(reader.shape.has_path);
+        let cells = table.cells(reader.shape.has_path, keys.small_max);
         let (sql, parameters): (String, Vec<Parameter>) = match walk {
             Walk::Units { units, keys: range, is_descending } => {
                 let Some(condition) = condition(table, range) else {
@@ -209,18 +219,21 @@ impl Keys {
     pub(super) fn peek(&mut self, reader: &mut Reader<'_, '_>) -> Result<Option<&RowKey>, Fail> {
         while self.ahead.is_empty() && !self.is_spent {
             let fetch = format!("FETCH {} FROM {}", self.fetch, self.name);
-            let rows = reader.tx.query_typed(&fetch, &[])?;
-            if rows.len() < self.fetch {
-                reader.tx.execute_typed(&format!("CLOSE {}", self.name), &[])?;
-                self.is_spent = true;
-            }
-            let (count, mut bytes) = (rows.len(), 0);
-            for row in rows {
+            let none: [(&(dyn ToSql + Sync), Type); 0] = [];
+            let mut rows = reader.tx.query_typed_raw(&fetch, none)?;
+            let (mut count, mut bytes) = (0, 0);
+            while let Some(row) = rows.next()? {
                 let key = self.row_key(row)?;
+                count += 1;
                 bytes += key.bytes.min(SMALL_BYTES_MAX);
                 if self.range.contains(&key.key) {
                     self.ahead.push_back(key);
                 }
+            }
+            drop(rows);
+            if count < self.fetch {
+                reader.tx.execute_typed(&format!("CLOSE {}", self.name), &[])?;
+                self.is_spent = true;
             }
             let average = (bytes / count.max(1)).max(1);
             self.fetch = (super::PAGE_BYTES_MAX / average).clamp(KEYS_FIRST / 2, KEYS_MAX);
@@ -235,7 +248,10 @@ impl Keys {
         limit: usize,
     ) -> Result<Vec<RowKey>, Fail> {
         let (mut page, mut bytes) = (Vec::new(), 0);
-        let rows_max = super::PAGE_ROWS_MAX.min(limit);
+        let rows_max = match reader.is_checking {
+            true => super::CHECKED_ROWS_MAX.min(limit),
+            false => super::PAGE_ROWS_MAX.min(limit),
+        };
         while page.len() < rows_max
             && let Some(next) = self.peek(reader)?
         {
@@ -266,17 +282,27 @@ impl Keys {
             Some(last) => last.unit.clone(),
             None => UnitId::new(unit),
         };
-        Ok(RowKey {
+        let block = row.try_get(rest + 1)?;
+        let mut key = RowKey {
             unit,
             namespace,
             checkpoint,
             task,
             index,
             bytes,
-            block: row.try_get(rest + 1)?,
+            block,
             key,
-            row: (bytes <= SMALL_BYTES_MAX).then_some(row),
-        })
+            row: None,
+            checked: None,
+        };
+        if bytes <= self.small_max && self.is_checking {
+            let mut record = super::writes::record(&key, (&row, self.table.first_cell()), None)?;
+            record.values.clear();
+            (key.bytes, key.checked) = (key.key.as_bytes().len(), Some(record));
+        } else if bytes <= self.small_max {
+            key.row = Some(row);
+        }
+        Ok(key)
     }
 }
 

@@ -26,8 +26,9 @@ use super::tables::{Place, Tables};
 
 /// How many bytes of rows are fetched at once, or one row where it is larger.
 const PAGE_BYTES_MAX: usize = 1 << 20;
-/// How many rows are fetched at once.
+/// How many rows are fetched at once, with their values and without.
 const PAGE_ROWS_MAX: usize = 128;
+const CHECKED_ROWS_MAX: usize = 1000;
 
 /// Reads one place of a database.
 pub(super) struct Reader<'t, 'c> {
@@ -38,6 +39,8 @@ pub(super) struct Reader<'t, 'c> {
     /// Whether control records are there, and told.
     has_control: bool,
     beside: Option<Beside>,
+    /// Whether values are only made sure of, and need not be held for that.
+    pub(super) is_checking: bool,
 }
 
 /// What is kept beside the application's rows, if anything.

@@ -33,6 +33,8 @@ const IDS_AT_ONCE: usize = 1024;
 pub(in super::super) struct Scan<'s> {
     /// Where frames go.
     pub(in super::super) sender: &'s FrameSender,
+    /// How much of each record.
+    pub(in super::super) content: Content,
 }
 
 impl Scan<'_> {
@@ -121,8 +123,9 @@ impl Scan<'_> {
             since = 0;
             self.mark(&Spot::Unit(unit.as_str().into(), key))
         };
-        let what = Selection { keys: keys.clone(), ..Selection::all() };
-        let mut frames = Frames::new(self.sender, Content::All, &mut sent);
+        let content = self.content;
+        let what = Selection { keys: keys.clone(), content, ..Selection::all() };
+        let mut frames = Frames::new(self.sender, content, &mut sent);
         let units = frames.learn(reader, units, false)?;
         reader.walk(&units, &what, &mut frames)
     }
@@ -138,6 +141,7 @@ impl Scan<'_> {
             Some(Spot::Stored(table, block)) => (table, block.min(u64::from(u32::MAX))),
             _ => other,
         };
+        reader.is_checking = self.content != Content::All;
         let start = at(start, (0, 0));
         let end = at(end, (3, 0));
         for table in start.0..=end.0.min(2) {
@@ -280,7 +284,7 @@ impl Pieces<'_> {
             return Ok(());
         }
         let mut sent = |_: &UnitId, _: Option<(&Key, usize)>| Ok(());
-        let mut frames = Frames::new(self.scan.sender, Content::All, &mut sent);
+        let mut frames = Frames::new(self.scan.sender, self.scan.content, &mut sent);
         frames.room = self.room.take();
         frames.found(unit, found)
     }

@@ -153,7 +153,8 @@ impl UnitRecords {
         let mut records = self.kept.remove(unit).unwrap_or_default();
         if let Some(keys) = self.unnamed.remove(unit) {
             let table = reader.unnamed_blobs().to_owned();
-            blobs::each_stored(reader, &table, &keys, &mut |key, blob| {
+            blobs::each_stored(reader, &table, &keys, &mut |at, blob| {
+                let key = &keys[at];
                 let record = unreferenced(&key.1, &key.2, &key.3, &blob);
                 records.push((record.key.clone(), Ok(record)));
                 Ok(())

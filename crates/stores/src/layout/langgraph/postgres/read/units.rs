@@ -47,7 +47,7 @@ impl<'t, 'c> Reader<'t, 'c> {
         place: &'t Place,
         shape: Shape,
     ) -> Self {
-        Self { tx, tables, place, shape, has_control: false, beside: None }
+        Self { tx, tables, place, shape, has_control: false, beside: None, is_checking: false }
     }
 
     /// Reads another place.
@@ -213,6 +213,7 @@ impl<'t, 'c> Reader<'t, 'c> {
             }
             return Ok(());
         }
+        self.is_checking = what.content != Content::All;
         let is_descending = what.order == Order::Descending;
         let keys = &what.keys;
         let walk = Walk::Units { units, keys, is_descending };

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use postgres::types::{ToSql, Type};
-use restow_model::UnitId;
+use restow_model::{Record, UnitId};
 
 use super::super::row::{WriteRow, write_record};
 use super::checkpoints::Loaded;
@@ -66,30 +66,40 @@ impl Writes {
 fn rows(reader: &mut Reader<'_, '_>, keys: Vec<RowKey>) -> Result<Vec<Loaded>, Fail> {
     let mut loaded = Vec::with_capacity(keys.len());
     for mut key in keys {
-        let (cells, first, bytes) = match key.row.take() {
-            Some(row) => {
-                let first = Table::Writes.first_cell();
-                let bytes = Bytes::copy_from_slice(row.try_get(first + 3)?);
-                (row, first, bytes)
-            }
-            None => {
+        let found = match (key.checked.take(), key.row.take()) {
+            (Some(checked), _) => checked,
+            (None, Some(row)) => record(&key, (&row, Table::Writes.first_cell()), None)?,
+            (None, None) => {
                 let (row, bytes) = large(reader, &key)?;
-                (row, 0, bytes)
+                record(&key, (&row, 0), Some(bytes))?
             }
         };
-        let record = write_record(WriteRow {
-            namespace: &key.namespace,
-            checkpoint: &key.checkpoint,
-            task: &key.task,
-            index: key.index,
-            channel: cells.try_get(first)?,
-            tag: cells.try_get(first + 1)?,
-            path: cells.try_get(first + 2)?,
-            bytes,
-        });
-        loaded.push(Loaded { key, found: Ok(record) });
+        loaded.push(Loaded { key, found: Ok(found) });
     }
     Ok(loaded)
+}
+
+/// Makes the record of a row whose cells behind the key begin at a place; its bytes are among them
+/// unless they are given.
+pub(super) fn record(
+    key: &RowKey,
+    (row, first): (&postgres::Row, usize),
+    bytes: Option<Bytes>,
+) -> Result<Record, postgres::Error> {
+    let bytes = match bytes {
+        Some(bytes) => bytes,
+        None => Bytes::copy_from_slice(row.try_get(first + 3)?),
+    };
+    Ok(write_record(WriteRow {
+        namespace: &key.namespace,
+        checkpoint: &key.checkpoint,
+        task: &key.task,
+        index: key.index,
+        channel: row.try_get(first)?,
+        tag: row.try_get(first + 1)?,
+        path: row.try_get(first + 2)?,
+        bytes,
+    }))
 }
 
 /// Fetches a row that is too large to come with its key.

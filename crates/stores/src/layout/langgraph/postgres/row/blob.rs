@@ -55,6 +55,20 @@ impl StoredBlob {
         Self { tag: tag.into(), bytes, meaning }
     }
 
+    /// Reads a row without keeping its bytes; nothing where they say more than which value it is.
+    pub fn without_bytes(tag: &str, bytes: &[u8]) -> Option<Self> {
+        // A list or a map stands nowhere but in a blob row, and says nothing about others.
+        let is_alone = tag == MSGPACK
+            && matches!(Reader::new(bytes).head(), Ok(Head::Array(_) | Head::Map(_)));
+        is_alone.then(|| {
+            let name = ValueRef { digest: Digest::of(bytes), len: bytes.len() as u64 };
+            let value = Value { name, form: Form::Msgpack, bytes: Bytes::new() };
+            let meaning =
+                is_one_item(bytes).map_or_else(Meaning::Broken, |()| Meaning::Value(value));
+            Self { tag: tag.into(), bytes: Some(Bytes::new()), meaning }
+        })
+    }
+
     /// Returns the serializer's tag.
     pub fn tag(&self) -> &str {
         &self.tag

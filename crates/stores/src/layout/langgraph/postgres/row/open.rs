@@ -116,15 +116,16 @@ impl Opened {
         self.channels.iter().find_map(|channel| dialect::of_version(&channel.version))
     }
 
-    /// Makes the record, with the blob rows and the sends of the parent; says what is damaged.
+    /// Makes the record, with the sends of the parent; says what is damaged. `blob` gives the blob
+    /// rows one by one, in the order of [`blob_keys`](Self::blob_keys).
     pub fn record(
         mut self,
-        blob: &mut dyn FnMut(&str, &str) -> Option<StoredBlob>,
+        blob: &mut dyn FnMut() -> Option<StoredBlob>,
         sends: Vec<(Option<Box<str>>, Bytes)>,
     ) -> Result<Record, String> {
         let mut found = Vec::with_capacity(self.channels.len() + 1);
         for stored in std::mem::take(&mut self.channels) {
-            let row = stored.key.as_deref().and_then(|key| blob(&stored.name, key));
+            let row = stored.key.as_deref().and_then(|_| blob());
             let (value, tag) = read(stored.inline.as_ref(), row.as_ref())
                 .map_err(|why| format!("the blob of channel {:?}: {why}", stored.name))?;
             let inline = stored.inline.as_ref();

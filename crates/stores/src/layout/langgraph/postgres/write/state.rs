@@ -339,7 +339,8 @@ fn look_up(
         .map(|(s, c, v)| (unit.clone(), (**s).into(), (**c).into(), (**v).into()))
         .collect();
     let mut reader = Reader::new(tx, tables, place, PREPARED);
-    read::each_stored(&mut reader, &place.blobs, &keys, &mut |key, blob| {
+    read::each_stored(&mut reader, &place.blobs, &keys, &mut |at, blob| {
+        let key = &keys[at];
         let was = known.get(&key.1, &key.2, &key.3);
         meets_unnamed |= was != Some(row::Content::NoBlob);
         known.note(&key.1, &key.2, &key.3, blob.content());

@@ -80,11 +80,13 @@ impl Tables {
     }
 
     fn get_with(&self, id: &str, sends: Vec<(Option<Box<str>>, Bytes)>) -> Result<Record, String> {
-        let mut blob = |channel: &str, version: &str| {
+        let opened = Opened::open(&of(&self.checkpoints[id], id))?;
+        let stored = |(channel, version): (&str, &str)| {
             let (tag, bytes) = self.blobs.get(&(channel.into(), version.into()))?;
             Some(StoredBlob::new(tag, bytes.clone()))
         };
-        Opened::open(&of(&self.checkpoints[id], id))?.record(&mut blob, sends)
+        let mut blobs = opened.blob_keys().map(stored).collect::<Vec<_>>().into_iter();
+        opened.record(&mut || blobs.next().flatten(), sends)
     }
 
     fn json(&self, id: &str) -> Body {
