@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::words::parse_bytes;
+use crate::words::{parse_bytes, parse_share};
 
 /// Moves the state of AI applications between storage engines and layouts, verified record by
 /// record.
@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// Make, check, count or remove LangGraph's tables in PostgreSQL.
     #[command(subcommand)]
     Schema(Schema),
+    /// Move units while the application reads and writes them, a share at a time, and back.
+    #[command(subcommand)]
+    Migrate(Migrate),
     /// Print a completion script for a shell.
     Completions(Completions),
 }
@@ -155,6 +158,57 @@ pub(crate) struct SchemaDown {
     /// The database's name, to confirm that all goes.
     #[arg(long, value_name = "DATABASE")]
     pub(crate) confirm: Option<String>,
+}
+
+/// What to do with a migration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Migrate {
+    /// Begin: from now on every client reads and writes through restow; nothing moves yet.
+    Start(Start),
+    /// Show where all units are, and whether a rollback would lack anything.
+    Status(MigrateAt),
+    /// Move units until so many per cent of them live at the target; run again to go on.
+    Rollout(Rollout),
+    /// Move all units back to the source, with everything that was written meanwhile.
+    Rollback(Mover),
+}
+
+/// Which migration.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MigrateAt {
+    /// The file that names the migration and its stores.
+    #[arg(long, value_name = "FILE", default_value = "restow.toml", env = "RESTOW_CONFIG")]
+    pub(crate) config: PathBuf,
+}
+
+/// Arguments of `migrate start`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Start {
+    #[command(flatten)]
+    pub(crate) at: MigrateAt,
+    /// The migration's name, to confirm that every client goes through restow.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) confirm: Option<String>,
+}
+
+/// Arguments of whatever moves units.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Mover {
+    #[command(flatten)]
+    pub(crate) at: MigrateAt,
+    /// How many units move at once.
+    #[arg(long, env = "RESTOW_JOBS", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: Option<u16>,
+}
+
+/// Arguments of `migrate rollout`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Rollout {
+    /// The share of the units, such as 5, 37.5 or 100.
+    #[arg(value_name = "PERCENT", value_parser = parse_share)]
+    pub(crate) share: u16,
+    #[command(flatten)]
+    pub(crate) mover: Mover,
 }
 
 /// Arguments of `completions`.

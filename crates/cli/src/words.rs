@@ -76,6 +76,20 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Reads a percentage with up to two decimals, as basis points.
+pub(crate) fn parse_share(text: &str) -> Result<u16, String> {
+    let wrong = || format!("`{text}` is no percentage from 0 to 100 with up to two decimals");
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+    let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
+    let fits = (1..=3).contains(&whole.len()) && (1..=2).contains(&decimals.len());
+    if !fits || !is_number(whole) || !is_number(decimals) {
+        return Err(wrong());
+    }
+    let share = format!("{whole}{decimals:0<2}").parse().map_err(|_| wrong())?;
+    if share > 10_000 { Err(wrong()) } else { Ok(share) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +100,15 @@ mod tests {
         assert_eq!([bytes(999), bytes(1000), bytes(999_960)], ["999 bytes", "1.00 kB", "1.00 MB"]);
         assert_eq!(counted(1, "thread", "threads"), "1 thread");
         assert_eq!(span(std::time::Duration::from_secs(61)), "1 min 1 s");
+    }
+
+    #[test]
+    fn shares_are_read_or_refused() {
+        let read = ["0", "5", "37.5", "0.01", "100", "99.99%"].map(parse_share);
+        assert_eq!(read, [Ok(0), Ok(500), Ok(3750), Ok(1), Ok(10_000), Ok(9999)]);
+        for bad in ["", "-1", "100.01", "101", "1.234", "1e2", "a", "5."] {
+            assert!(parse_share(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use restow_model::{Control, Digest, Generation, HomeState, Progress, Token, UnitDigest};
-use restow_store::{Error, ErrorKind, Result, Role, Store};
+use restow_store::{Error, ErrorKind, RegisterName, Result, Role, Store, StoreRecord};
 
 use crate::Side;
 use crate::view::{END, Filled, Staging, Standing, Status};
@@ -34,6 +34,23 @@ impl Pair {
     ) -> Result<Self> {
         let source = Member::open(source, Role::Source).await?;
         let target = Member::open(target, Role::Target).await?;
+        Self::join(migration, source, target)
+    }
+
+    /// Joins two stores that are in a migration already, and changes nothing in them.
+    ///
+    /// `None` where one of them was never made ready.
+    pub async fn find(
+        migration: &str,
+        source: Arc<dyn Store>,
+        target: Arc<dyn Store>,
+    ) -> Result<Option<Self>> {
+        let (source, target) = (Member::find(source).await?, Member::find(target).await?);
+        let (Some(source), Some(target)) = (source, target) else { return Ok(None) };
+        Self::join(migration, source, target).map(Some)
+    }
+
+    fn join(migration: &str, source: Member, target: Member) -> Result<Self> {
         if source.id == target.id {
             let message = "both stores have one id, so that one is a clone of the other; \
                            remove the clone's control records before it takes part";
@@ -120,5 +137,13 @@ impl Member {
             return Err(error.with("store", &store.info().address));
         };
         Ok(Self { store, id })
+    }
+
+    async fn find(store: Arc<dyn Store>) -> Result<Option<Self>> {
+        let Some((_, bytes)) = store.register_read(RegisterName::store()).await? else {
+            return Ok(None);
+        };
+        let id = StoreRecord::from_bytes(&bytes).and_then(|record| record.id);
+        Ok(id.map(|id| Self { store, id }))
     }
 }

@@ -20,11 +20,14 @@
 //! # Ok(()) }
 //! ```
 
+mod migration;
+
 use std::path::Path;
 use std::sync::Arc;
 
 /// Moving units while an application reads and writes them.
 pub mod live {
+    pub use crate::migration::Migration;
     pub use restow_live::config::{Acknowledge, Config, Held, Phase};
     pub use restow_live::{
         Change, Limits, Listed, Moved, Pair, Router, RouterOptions, Side, Standings, Step, Swept,

@@ -3,6 +3,7 @@
 mod assess;
 pub(crate) mod completions;
 mod copy;
+mod migrate;
 mod schema;
 mod status;
 mod verify;
@@ -30,6 +31,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<Exit> {
         Command::Verify(args) => verify::run(&args, clock, out).await,
         Command::Status(args) => status::run(&args, clock, out).await,
         Command::Schema(args) => schema::run(&args, out).await,
+        Command::Migrate(args) => migrate::run(&args, clock, out).await,
         Command::Completions(args) => Ok(completions::run(&args)),
     }
 }

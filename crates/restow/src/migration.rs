@@ -1,0 +1,176 @@
+//! Migrations as `restow.toml` names them: which stores, and how writes are answered.
+//!
+//! ```toml
+//! [migration]
+//! name = "agent"
+//! source = "langgraph+sqlite:agent.db"
+//! target = "parts+sqlite:agent.restow"
+//! acknowledge = "both"   # or "one", which is the default
+//! mirror = true          # keep the store that is not the home up to date; the default
+//! ```
+
+use std::path::Path;
+use std::sync::Arc;
+
+use restow_live::config::{Acknowledge, Config};
+use restow_live::{Pair, Router, RouterOptions};
+use restow_store::{Address, Clock, Environment, Error, ErrorKind, Result};
+use restow_stores::registry::{Access, open};
+use serde::Deserialize;
+
+/// A migration: its name, its stores, and how writes are answered in it.
+#[derive(Clone, Debug)]
+pub struct Migration {
+    /// The name, by which control records know it.
+    pub name: String,
+    /// Where the units live before.
+    pub source: Address,
+    /// Where they are to live.
+    pub target: Address,
+    /// When a write is answered.
+    pub acknowledge: Acknowledge,
+    /// Whether the store that is not the home is kept up to date.
+    pub mirrors: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    migration: Entry,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    source: String,
+    target: String,
+    #[serde(default)]
+    acknowledge: Word,
+    #[serde(default = "yes")]
+    mirror: bool,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    #[default]
+    One,
+    Both,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Migration {
+    /// Reads a file; paths in it are relative to the current folder.
+    pub fn read(path: &Path) -> Result<Self> {
+        let named = |error: Error| error.with("file", path.display().to_string());
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let kind = match error.kind() {
+                std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+                _ => ErrorKind::Invalid,
+            };
+            let message = "the file that describes the migration cannot be read";
+            named(Error::new(kind, "read a migration", message).because(error))
+        })?;
+        Self::parse(&text).map_err(named)
+    }
+
+    /// Takes the text of a file.
+    pub fn parse(text: &str) -> Result<Self> {
+        let file: File = toml::from_str(text).map_err(|error| {
+            // The library's own words repeat the line, and with it what may be a password.
+            let message = format!("not a description of a migration: {}", error.message());
+            Error::new(ErrorKind::Invalid, "read a migration", message)
+        })?;
+        let Entry { name, source, target, acknowledge, mirror } = file.migration;
+        if name.is_empty() || name.chars().any(char::is_whitespace) {
+            let message = "a migration's name is one word";
+            return Err(Error::new(ErrorKind::Invalid, "read a migration", message));
+        }
+        Ok(Self {
+            name,
+            source: Address::parse(&source)?,
+            target: Address::parse(&target)?,
+            acknowledge: match acknowledge {
+                Word::One => Acknowledge::One,
+                Word::Both => Acknowledge::Both,
+            },
+            mirrors: mirror,
+        })
+    }
+
+    /// Returns the configuration that the migration begins with.
+    pub fn begins(&self) -> Config {
+        let (acknowledge, mirrors) = (self.acknowledge, self.mirrors);
+        Config { acknowledge, mirrors, ..Config::default() }
+    }
+
+    /// Makes both stores ready, and joins them.
+    ///
+    /// `seed` is what this process names things after; no other process may have it.
+    pub async fn open(&self, environment: &Environment, seed: &str) -> Result<Pair> {
+        let source = open(&self.source, Access::Write, environment).await?;
+        let target = open(&self.target, Access::Write, environment).await?;
+        let ids = [format!("{seed}-source"), format!("{seed}-target")];
+        Pair::open(&self.name, (source.store, &ids[0]), (target.store, &ids[1])).await
+    }
+
+    /// Joins the stores to look at them, and changes nothing; `None` before the migration began.
+    pub async fn look(&self, environment: &Environment) -> Result<Option<Pair>> {
+        let source = open(&self.source, Access::Read, environment).await?;
+        let target = match open(&self.target, Access::Read, environment).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            target => target?,
+        };
+        Pair::find(&self.name, source.store, target.store).await
+    }
+
+    /// Makes a router over the migration's stores.
+    pub async fn router(
+        &self,
+        environment: &Environment,
+        clock: Arc<dyn Clock>,
+        seed: &str,
+    ) -> Result<Router> {
+        let pair = self.open(environment, seed).await?;
+        Router::open(pair, RouterOptions::new(seed, clock)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "[migration]\nname = \"agent\"\nsource = \"langgraph+sqlite:a.db\"\n\
+                        target = \"parts+sqlite:a.restow\"\n";
+
+    #[test]
+    fn a_file_names_a_migration() {
+        let migration = Migration::parse(TEXT).expect("a migration");
+        assert_eq!((&*migration.name, migration.mirrors), ("agent", true));
+        assert_eq!(migration.acknowledge, Acknowledge::One);
+        let both = format!("{TEXT}acknowledge = \"both\"\nmirror = false\n");
+        let migration = Migration::parse(&both).expect("a migration");
+        assert_eq!((migration.acknowledge, migration.mirrors), (Acknowledge::Both, false));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_line() {
+        for wrong in [
+            "",
+            "[migration]\nname = 1\n",
+            &TEXT.replace("agent", "two words"),
+            &format!("{TEXT}acknowledge = \"soon\"\n"),
+            &format!("{TEXT}tarjet = \"x\"\n"),
+        ] {
+            let error = Migration::parse(wrong).expect_err(wrong);
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+        }
+        let secret = "[migration]\nsource = \"langgraph+postgres://u:secret@h/d\nname = 1";
+        let error = Migration::parse(secret).expect_err("an open quote");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}
