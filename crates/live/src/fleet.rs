@@ -242,12 +242,15 @@ fn joined(source: Units, target: Units) -> impl Stream<Item = Result<Listed>> + 
     })
 }
 
+/// What one store lists.
+type Item = Result<(UnitId, Option<Control>)>;
+
 /// What a list is ordered by; an error comes first, and ends it.
-fn key(item: &Result<(UnitId, Option<Control>)>) -> Option<UnitId> {
+fn key(item: &Item) -> Option<UnitId> {
     item.as_ref().ok().map(|(unit, _)| unit.clone())
 }
 
-fn both(has: [Option<Result<(UnitId, Option<Control>)>>; 2]) -> Result<Listed> {
+fn both(has: [Option<Item>; 2]) -> Result<Listed> {
     let [source, target] = has.map(Option::transpose);
     let (source, target) = (source?, target?);
     let named = source.as_ref().or(target.as_ref());

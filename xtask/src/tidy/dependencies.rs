@@ -14,7 +14,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("restow-stores", &["restow-model", "restow-store"]),
     ("restow-migrate", &["restow-model", "restow-store"]),
     ("restow-live", &["restow-model", "restow-store"]),
-    ("restow", &["restow-model", "restow-store", "restow-stores", "restow-migrate"]),
+    ("restow", &["restow-model", "restow-store", "restow-stores", "restow-migrate", "restow-live"]),
     ("restow-cli", &["restow"]),
     ("restow-testkit", &["restow"]),
     ("xtask", &[]),

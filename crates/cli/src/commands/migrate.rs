@@ -29,7 +29,7 @@ async fn start(args: &Start, clock: Arc<dyn Clock>, out: &Out) -> Result<Exit> {
                        one writes is lost when its thread moves. When that is so, confirm it with \
                        --confirm and the migration's name";
         let error = Error::new(ErrorKind::Refused, "start a migration", message);
-        return Err(error.with("name", migration.name));
+        return Err(error.with("migration", migration.name));
     }
     let pair = migration.open(&environment(), &seed(&clock)).await?;
     let held = pair.config().await?;
@@ -185,7 +185,7 @@ fn told(swept: &Swept, out: &Out) {
 
 fn not_begun(migration: &Migration) -> Error {
     let message = "the migration has not begun; begin it with `migrate start`";
-    Error::new(ErrorKind::NotFound, "find a migration", message).with("name", &migration.name)
+    Error::new(ErrorKind::NotFound, "find a migration", message).with("migration", &migration.name)
 }
 
 /// What this process names things after.

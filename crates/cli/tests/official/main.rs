@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod live;
+mod migrate;
 mod native;
 mod pairs;
 mod places;

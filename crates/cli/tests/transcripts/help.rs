@@ -42,6 +42,8 @@ fn help() {
       verify       Compare two stores record by record and name what differs
       status       Show what a ledger knows: progress, attempts, failures
       schema       Make, check, count or remove LangGraph's tables in PostgreSQL
+      migrate      Move units while the application reads and writes them, a share at a time, \
+        and back
       completions  Print a completion script for a shell
       help         Print this message or the help of the given subcommand(s)
 
@@ -127,6 +129,8 @@ fn wrong_usage() {
       verify       Compare two stores record by record and name what differs
       status       Show what a ledger knows: progress, attempts, failures
       schema       Make, check, count or remove LangGraph's tables in PostgreSQL
+      migrate      Move units while the application reads and writes them, a share at a time, \
+        and back
       completions  Print a completion script for a shell
       help         Print this message or the help of the given subcommand(s)
 

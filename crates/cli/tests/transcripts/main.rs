@@ -6,5 +6,6 @@ mod common;
 mod help;
 mod interrupt;
 mod machine;
+mod migrate;
 mod secrets;
 mod text;

@@ -1,0 +1,29 @@
+//! Threads that moved under the live protocol are what LangGraph wrote: its savers read and resume
+//! them at the target, and at home again.
+
+use std::fs;
+
+use crate::Judge;
+use crate::common::{World, example};
+use crate::places::Place;
+
+const KINDS: &str = "interrupt,subgraph,fanout,fork-head,old-checkpoint,delta,failed,continue";
+
+#[test]
+fn what_moved_live_is_resumed_at_the_target_and_at_home() {
+    let Some((judge, [database])) = Judge::with_databases() else { return };
+    let world = World::example("agent.sqlite");
+    fs::copy(example("agent.sqlite"), world.cli.path("home.sqlite")).unwrap();
+    let original = Place::example("agent.sqlite");
+    let (home, server) = (Place::file(&world, "home.sqlite"), Place::database(&database));
+    let stores = format!("source = \"{}\"\ntarget = \"{}\"\n", home.address, server.address);
+    let text = format!("[migration]\nname = \"agent\"\n{stores}");
+    fs::write(world.cli.path("restow.toml"), text).unwrap();
+    world.run(&["migrate", "start", "--confirm", "agent"]).expect(0);
+    world.run(&["migrate", "rollout", "37"]).expect(0);
+    world.run(&["migrate", "rollout", "100"]).expect(0);
+    judge.same(&original, &[&server], KINDS);
+    world.run(&["migrate", "rollback"]).expect(0);
+    judge.same(&original, &[&home], KINDS);
+    judge.says("rows", &[&original.judged, &home.judged]);
+}
