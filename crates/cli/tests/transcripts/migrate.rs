@@ -29,8 +29,8 @@ fn a_migration_there_and_back() {
     $ restow migrate start
     --- standard error
     restow: start a migration: from now on every client has to read and write through restow; \
-        what another one writes is lost when its thread moves. When that is so, confirm it \
-        with --confirm and the migration's name, migration agent
+        what another one writes is lost when its thread moves. When that is so, confirm it with \
+        --confirm and the migration's name, migration agent
     --- exit 13
     ");
     assert!(!world.cli.path("agent.restow").exists(), "an unconfirmed start made a store");
