@@ -113,7 +113,8 @@ impl<'c> PageEditor<'c> {
         key: &Key,
     ) -> Result<&mut OpenPage, Damage<R::Error>> {
         let inside = self.open.as_ref().is_some_and(|page| {
-            let from = page.entries.first().is_none_or(|first| first.key <= *key);
+            // One that was emptied does not tell any more where it began.
+            let from = page.entries.first().is_some_and(|first| first.key <= *key);
             from && page.until.as_ref().is_none_or(|until| key.as_bytes() < until)
         });
         if !inside {
