@@ -10,6 +10,7 @@
 
 mod bench;
 mod docs;
+mod package;
 mod python;
 mod services;
 mod step;

@@ -11,7 +11,11 @@ use std::process::Command;
 use crate::step;
 
 /// What is installed; a file that does not exist yet asks for nothing.
-const REQUIREMENTS: &[&str] = &["examples/requirements.txt", "tests/official/requirements.txt"];
+const REQUIREMENTS: &[&str] = &[
+    "examples/requirements.txt",
+    "tests/official/requirements.txt",
+    "bindings/python/tests/requirements.txt",
+];
 
 /// Makes the environment where it is missing or old, and gives the path of its interpreter.
 pub(crate) fn prepare(target: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::Outcome;
 use crate::services::{Programs, Services};
-use crate::{python, step, tidy};
+use crate::{package, python, step, tidy};
 
 const JUDGES_TESTS: &str = "tests/official/test_judge.py";
 const FEATURES: [&str; 3] = ["--workspace", "--features", "restow-cli/failpoints"];
@@ -17,7 +17,11 @@ const FEATURES: [&str; 3] = ["--workspace", "--features", "restow-cli/failpoints
 const WITHOUT: [(&str, &str); 3] = [
     ("mount", "the test that fills a disk, which mounts one as root"),
     ("postgres", "every test that asks a PostgreSQL server"),
-    ("python", "every test that asks official software, and tests/official/test_judge.py"),
+    (
+        "python",
+        "every test that asks official software, tests/official/test_judge.py, and the Python \
+         package",
+    ),
 ];
 
 /// A step that needs nothing but the tree.
@@ -83,10 +87,15 @@ pub(crate) fn run(options: &Options) -> Outcome {
     };
     let services = programs.as_ref().map(Services::start).transpose()?;
     variables.extend(services.iter().flat_map(Services::variables));
-    let judged =
-        interpreter.map_or(Ok(0), |interpreter| judges(&interpreter, options, &variables))?;
-    if judged != 0 {
-        return Ok(judged);
+    if let Some(interpreter) = &interpreter {
+        let code = judges(interpreter, options, &variables)?;
+        if code != 0 {
+            return Ok(code);
+        }
+        let code = package::test(interpreter, &variables, &options.without.join(","))?;
+        if code != 0 {
+            return Ok(code);
+        }
     }
     let code = tests(options, variables)?;
     if !options.without.is_empty() {

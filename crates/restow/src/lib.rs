@@ -20,6 +20,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod langgraph;
 mod migration;
 
 use std::path::Path;

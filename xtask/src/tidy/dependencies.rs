@@ -16,6 +16,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("restow-live", &["restow-model", "restow-store"]),
     ("restow", &["restow-model", "restow-store", "restow-stores", "restow-migrate", "restow-live"]),
     ("restow-cli", &["restow"]),
+    ("restow-python", &["restow"]),
     ("restow-testkit", &["restow"]),
     ("xtask", &[]),
 ];

@@ -1,0 +1,5 @@
+"""LangGraph's checkpointer over any of restow's stores."""
+
+from restow.errors import RestowError
+
+__all__ = ["RestowError"]

@@ -1,0 +1,14 @@
+//! restow in Python. Types, errors and streams are translated here, and nothing is decided.
+
+mod errors;
+mod saver;
+mod values;
+
+/// The native half of the package `restow`.
+#[pyo3::pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::saver::{Saver, Tuples};
+    #[pymodule_export]
+    use super::values::{History, Tuple};
+}
