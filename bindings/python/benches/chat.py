@@ -9,6 +9,7 @@ given must be empty, and is not tidied up.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import random
 import statistics
@@ -110,7 +111,9 @@ def main() -> None:
                 folder = Path(place)
                 with opened(folder) as saver:
                     taken[name].append(chat(saver, f"{name} {run}", arguments.turns))
-                    stored[name] = folder_bytes(folder)
+                    del saver
+                gc.collect()
+                stored[name] = folder_bytes(folder)
 
     def above(runs: list[list[float]], turns: slice) -> float:
         extra = [sum(r[turns]) - sum(m[turns]) for r, m in zip(runs, memory)]

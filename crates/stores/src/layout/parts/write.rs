@@ -156,12 +156,17 @@ pub(super) fn apply<R: WriteRows>(
         }
         _ => visible(rows, active.clone(), ops)?,
     };
+    let is_whole = active.is_none() || matches!(ops.ops.first(), Some(Op::Clear));
     let (row, log, records) = write_records(rows, writer, row, ops)?;
     let (unit_no, version) = (row.unit_no, row.version);
     let after = settle(rows, ops, active, control.as_ref(), row)?;
     // A whole unit in one apply is not written to again soon; one that is staged, or in use, is.
-    let ends = matches!(ops.then, Then::Keep | Then::Promote(_) | Then::Discard(_));
-    if !ends || matches!((&ops.guard, &ops.then), (Guard::Staging(_), Then::Keep)) {
+    let ends = match ops.then {
+        Then::Keep => is_whole && !matches!(ops.guard, Guard::Staging(_)),
+        Then::Promote(_) | Then::Discard(_) => true,
+        Then::Stage(_) | Then::Bump | Then::Tombstone => false,
+    };
+    if !ends {
         writer.ahead.push((unit_no, (version, log)));
     }
     Ok(UnitOutcome::Applied { generation: after.generation(), records })
