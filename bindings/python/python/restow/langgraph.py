@@ -260,7 +260,7 @@ class Saver(BaseCheckpointSaver[str]):
         return CheckpointTuple(
             config=_config(thread, namespace, found.id),
             checkpoint=checkpoint,
-            metadata=json.loads(found.metadata) or {},
+            metadata=cast(CheckpointMetadata, json.loads(found.metadata) or {}),
             parent_config=_config(thread, namespace, parent) if parent is not None else None,
             pending_writes=self._writes(found.writes),
         )
