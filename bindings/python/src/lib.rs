@@ -1,5 +1,10 @@
 //! restow in Python. Types, errors and streams are translated here, and nothing is decided.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "what Python hands over is extracted into values of its own"
+)]
+
 mod errors;
 mod saver;
 mod values;

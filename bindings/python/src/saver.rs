@@ -46,6 +46,9 @@ pub(crate) struct Saver(langgraph::Saver);
 /// What is said of a checkpoint beside its content: thread, namespace, id, parent, metadata.
 type About = (String, String, String, Option<String>, PyBackedBytes);
 
+/// Which checkpoints to list: thread, namespace, id, and what id they lie before.
+type Which = (Option<String>, Option<String>, Option<String>, Option<String>);
+
 fn about((thread, namespace, id, parent, metadata): About) -> CheckpointPut {
     CheckpointPut {
         place: Place::new(&thread, &namespace, &id),
@@ -81,17 +84,15 @@ impl Saver {
         Ok(found.map(Tuple))
     }
 
-    #[pyo3(signature = (thread, namespace, id, before, metadata, limit))]
+    #[pyo3(signature = (which, metadata, limit))]
     fn list(
         &self,
         py: Python<'_>,
-        thread: Option<String>,
-        namespace: Option<String>,
-        id: Option<String>,
-        before: Option<String>,
+        which: Which,
         metadata: PyBackedBytes,
         limit: Option<usize>,
     ) -> PyResult<Tuples> {
+        let (thread, namespace, id, before) = which;
         let metadata = values::bytes(metadata);
         let query = CheckpointQuery { thread, namespace, id, before, metadata, limit };
         finish(py, self.0.list(query)).map(|tuples| Tuples(Mutex::new(tuples)))

@@ -47,10 +47,7 @@ class Saver:
     def get(self, thread: str, namespace: str, id: str | None) -> Tuple | None: ...
     def list(
         self,
-        thread: str | None,
-        namespace: str | None,
-        id: str | None,
-        before: str | None,
+        which: tuple[str | None, str | None, str | None, str | None],
         metadata: bytes,
         limit: int | None,
     ) -> Tuples: ...

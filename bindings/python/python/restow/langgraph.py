@@ -239,14 +239,13 @@ class Saver(BaseCheckpointSaver[str]):
         limit: int | None,
     ) -> _native.Tuples:
         at = config["configurable"] if config is not None else {}
-        return self._native.list(
+        which = (
             str(at["thread_id"]) if "thread_id" in at else None,
             at.get("checkpoint_ns"),
             at.get("checkpoint_id"),
             get_checkpoint_id(before) if before is not None else None,
-            json.dumps(filter or {}).encode(),
-            limit,
         )
+        return self._native.list(which, json.dumps(filter or {}).encode(), limit)
 
     def _tuple(self, found: _native.Tuple) -> CheckpointTuple:
         if (head := found.head) is None:
