@@ -14,6 +14,11 @@ use crate::watch::{Unwatched, Watch};
 use crate::writer::Write;
 use crate::{Moved, Pair, Side, Written};
 
+/// So many writes of a unit stay in its journal, for copies that lag and answers that were lost.
+const JOURNAL_ENTRIES_MIN: u64 = 1024;
+/// A journal is cut after so many writes.
+const JOURNAL_TRIM_EVERY: u64 = 128;
+
 /// How a router is made.
 #[derive(Debug)]
 pub struct RouterOptions {
@@ -208,6 +213,7 @@ impl Router {
         let hand = self.hand(unit);
         let written = hand.write(self.wanted(unit), &write).await?;
         let Written::Made(at, generation) = written else { return Ok(written) };
+        self.forget(unit, at, generation.seq).await;
         let config = self.config();
         let is_both = config.acknowledge == Acknowledge::Both;
         if !is_both && !config.mirrors {
@@ -223,6 +229,18 @@ impl Router {
                 tracing::warn!(unit = unit.as_str(), %error, "a mirror is behind");
                 Ok(written)
             }
+        }
+    }
+
+    /// Forgets what a journal tells of long ago; a copy that lags further is made anew.
+    async fn forget(&self, unit: &UnitId, at: Side, seq: u64) {
+        if !seq.is_multiple_of(JOURNAL_TRIM_EVERY) || seq <= JOURNAL_ENTRIES_MIN {
+            return;
+        }
+        let trimmed = self.pair.store(at).trim(unit.clone(), seq - JOURNAL_ENTRIES_MIN).await;
+        if let Err(error) = trimmed {
+            // The next write that comes to a round number tries again.
+            tracing::debug!(unit = unit.as_str(), %error, "a journal keeps what is old");
         }
     }
 

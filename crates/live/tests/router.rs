@@ -260,6 +260,24 @@ async fn a_clone_is_refused() {
     assert!(error.to_string().contains("clone"), "{error}");
 }
 
+/// A journal does not grow with the life of a unit; what lags behind it is copied anew.
+#[tokio::test]
+async fn a_journal_forgets_what_is_old() {
+    let world = world(1, strong(), moving(0)).await;
+    world.router.move_to(&unit(), Side::Target).await.expect("a move");
+    for n in 0..1300 {
+        world.router.write(&unit(), put(n % 7, &n.to_string())).await.expect("a write");
+    }
+    let told = |after| world.target.journal(unit(), after);
+    assert_eq!(told(100).await.expect("a journal").entries, None);
+    let kept = told(1301 - 1024).await.expect("a journal").entries.map(|entries| entries.len());
+    assert_eq!(kept, Some(1024));
+    let before = texts(&world.router).await;
+    assert!(!world.router.mirror(&unit()).await.expect("an answer"), "a gap was replayed");
+    world.router.move_to(&unit(), Side::Source).await.expect("a move");
+    assert_eq!(texts(&world.router).await, before);
+}
+
 /// Puts units into the source, each of one record.
 async fn fill(world: &World, units: usize) {
     for n in 0..units {
