@@ -136,3 +136,27 @@ fn another_database_is_refused_and_left_alone() {
     }
     assert_eq!(bytes_beside(&path), before);
 }
+
+/// Each record fills a page; one that empties its page must not hide those before it.
+#[tokio::test]
+async fn records_go_from_the_last_page_to_the_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.restow");
+    let key = |n: i64| Key::of("record").int(n).build();
+    for n in 0..4 {
+        let text = char::from(b'a' + n as u8).to_string().repeat(200 << 10);
+        add(&path, Record::new(key(n), Body::text(&*text))).await;
+    }
+    let store = PartsSqlite::target(&path, true).expect("a file");
+    let remove = |n| Op::Remove { key: key(n), expect: restow_store::Expect::Any };
+    let ops = vec![remove(3), remove(1), remove(2)];
+    let ops = UnitOps::new(UnitId::new("u"), Dialect::Python, Guard::Unmanaged, ops, Then::Keep);
+    let outcomes = store.apply(Batch { units: vec![ops] }).await.expect("an outcome");
+    assert!(outcomes[0].is_applied(), "{outcomes:?}");
+    drop(store);
+    let left = frames(&path).await.into_iter().filter_map(|frame| match frame {
+        Frame::Record(record) => Some(record.key),
+        _ => None,
+    });
+    assert_eq!(left.collect::<Vec<_>>(), [key(0)]);
+}
