@@ -1,4 +1,5 @@
-//! The work on whole stores: assess one, copy one into another, verify that both hold the same.
+//! The work on whole stores: assess one, copy one into another, verify that both hold the same,
+//! back one up.
 //!
 //! Invariants:
 //! - No database library and no layout: stores and ledgers are only known by their ports.
@@ -7,6 +8,7 @@
 //!   and one large record.
 
 pub mod assess;
+pub mod backup;
 pub mod copy;
 mod decide;
 mod filter;

@@ -22,12 +22,14 @@ pub enum Phase {
     Naming,
     /// Counting one store.
     Assessing,
+    /// Reading a backup.
+    Checking,
     /// Nothing any more.
     Done,
 }
 
 impl Phase {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Preparing,
         Self::Planning,
         Self::Copying,
@@ -35,6 +37,7 @@ impl Phase {
         Self::Sweeping,
         Self::Naming,
         Self::Assessing,
+        Self::Checking,
         Self::Done,
     ];
 
@@ -48,6 +51,7 @@ impl Phase {
             Self::Sweeping => "sweep",
             Self::Naming => "name differences",
             Self::Assessing => "assess",
+            Self::Checking => "check",
             Self::Done => "done",
         }
     }

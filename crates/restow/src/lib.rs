@@ -20,6 +20,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod backup;
 pub mod langgraph;
 mod migration;
 

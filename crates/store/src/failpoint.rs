@@ -12,12 +12,17 @@ macro_rules! points {
         pub enum Point { $($(#[$doc])* $name),+ }
 
         impl Point {
-            /// Every point, in the order in which a copy passes them.
+            /// Every point, in the order in which a copy, and a backup behind it, passes them.
             pub const ALL: &'static [Point] = &[$(Point::$name),+];
 
             /// Returns the name by which a test arms the point.
             pub fn name(self) -> &'static str {
                 match self { $(Point::$name => $text),+ }
+            }
+
+            /// Says whether only a backup passes it, behind its copy.
+            pub fn is_of_backup(self) -> bool {
+                matches!(self, Self::Manifest | Self::Whole | Self::Named)
             }
         }
     };
@@ -50,6 +55,12 @@ points! {
     Sweep = "sweep",
     /// The sweep is done; the attempt is not closed.
     Swept = "swept",
+    /// A backup's manifest is about to be written.
+    Manifest = "manifest",
+    /// A backup is whole, and about to get its name.
+    Whole = "whole",
+    /// A backup has its name; what it was made in is still there.
+    Named = "named",
 }
 
 /// Passes a point: does nothing, returns an error, or ends the process, as the test armed it.

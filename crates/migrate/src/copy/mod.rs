@@ -117,7 +117,7 @@ pub async fn copy(
 }
 
 /// Makes the target ready, or says why it may not be copied into.
-async fn prepare(target: &dyn Store) -> Result<()> {
+pub(crate) async fn prepare(target: &dyn Store) -> Result<()> {
     let record = target.prepare(Role::CopyTarget, "").await?;
     let refused = |message| {
         let error = Error::new(ErrorKind::Refused, "prepare the target", message);

@@ -156,6 +156,27 @@ pub fn roll_back(path: &Path) -> Result<()> {
     open().map_err(|error| failed("open a database", path, error))
 }
 
+/// Makes a file whole in itself, on the disk and without a log beside it, once nobody else uses it.
+///
+/// Blocks; call it on a thread that may.
+pub fn close(path: &Path) -> Result<()> {
+    const OPERATION: &str = "close a database";
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let close = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_WAIT)?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))
+    };
+    close().map_err(|error| failed(OPERATION, path, error))?;
+    let synced = std::fs::File::open(path).and_then(|file| file.sync_all());
+    synced.map_err(|error| {
+        let message = "the file cannot be brought to the disk";
+        let error_of = Error::new(ErrorKind::Failed, OPERATION, message);
+        error_of.with("file", path.display().to_string()).because(error)
+    })
+}
+
 fn connect(path: &Path, create: bool) -> rusqlite::Result<Connection> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if create {
