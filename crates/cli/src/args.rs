@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// Move units while the application reads and writes them, a share at a time, and back.
     #[command(subcommand)]
     Migrate(Migrate),
+    /// Keep a whole store in one file: make backups, check, restore and prune them.
+    #[command(subcommand)]
+    Backup(Backup),
     /// Print a completion script for a shell.
     Completions(Completions),
 }
@@ -77,6 +80,17 @@ pub(crate) struct Units {
     pub(crate) units: Option<String>,
 }
 
+/// How fast a copy goes.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Pace {
+    /// How many workers copy at once.
+    #[arg(long, env = "RESTOW_JOBS", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: Option<u16>,
+    /// How many bytes a second to read at most, such as 50MB.
+    #[arg(long, env = "RESTOW_MAX_RATE", value_name = "BYTES", value_parser = parse_bytes)]
+    pub(crate) max_rate: Option<u64>,
+}
+
 /// Arguments of `copy`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Copy {
@@ -87,12 +101,8 @@ pub(crate) struct Copy {
     /// Report everything that would be done, and do nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// How many workers copy at once.
-    #[arg(long, env = "RESTOW_JOBS", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) jobs: Option<u16>,
-    /// How many bytes a second to read at most, such as 50MB.
-    #[arg(long, env = "RESTOW_MAX_RATE", value_name = "BYTES", value_parser = parse_bytes)]
-    pub(crate) max_rate: Option<u64>,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
     #[command(flatten)]
     pub(crate) units: Units,
     /// What to do with units at the target that the source does not hold and no copy put there.
@@ -209,6 +219,98 @@ pub(crate) struct Rollout {
     pub(crate) share: u16,
     #[command(flatten)]
     pub(crate) mover: Mover,
+}
+
+/// What to do with backups.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Backup {
+    /// Copy a store, or the state of a migration, into a file; every record is read back.
+    Create(BackupCreate),
+    /// Show what backups there are, and what they were made of.
+    List(BackupList),
+    /// Read a backup against its own digests; exits with 3 where something is damaged.
+    Check(BackupCheck),
+    /// Copy a backup into an empty store, of whatever layout.
+    Restore(BackupRestore),
+    /// Remove old backups; what any rule keeps is kept.
+    Prune(BackupPrune),
+}
+
+/// Arguments of `backup create`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BackupCreate {
+    /// The store to read, and the file to make; with --config, the file alone.
+    #[arg(required = true, num_args = 1..=2, value_names = ["SOURCE", "FILE"])]
+    pub(crate) places: Vec<String>,
+    /// Back up the state of the migration that this file names: each unit from its home.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Report everything that would be done, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
+}
+
+/// Arguments of `backup list`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BackupList {
+    /// Folders with backups, or backups.
+    #[arg(required = true, value_name = "FOLDER|FILE")]
+    pub(crate) places: Vec<PathBuf>,
+}
+
+/// Arguments of `backup check`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BackupCheck {
+    /// The backup.
+    pub(crate) file: PathBuf,
+    /// Read the records of so many per cent of the units only.
+    #[arg(long, value_name = "PERCENT", value_parser = parse_share)]
+    pub(crate) share: Option<u16>,
+}
+
+/// Arguments of `backup restore`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BackupRestore {
+    /// The backup.
+    pub(crate) file: PathBuf,
+    /// The store to fill; made if it is not there.
+    pub(crate) target: String,
+    /// Report everything that would be done, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
+    /// What to do with units that the target cannot hold or that are damaged.
+    #[arg(long, value_enum, default_value_t = Unsupported::Refuse)]
+    pub(crate) unsupported: Unsupported,
+    /// Where to keep the account of the copy; beside a target file by default.
+    #[arg(long, value_name = "PATH", env = "RESTOW_LEDGER")]
+    pub(crate) ledger: Option<PathBuf>,
+}
+
+/// Arguments of `backup prune`.
+#[derive(Debug, ClapArgs)]
+#[command(group(clap::ArgGroup::new("rule").required(true).multiple(true)))]
+pub(crate) struct BackupPrune {
+    /// The folder with the backups.
+    pub(crate) folder: PathBuf,
+    /// Keep so many of each source, the newest.
+    #[arg(long, value_name = "COUNT", group = "rule")]
+    pub(crate) keep: Option<usize>,
+    /// Keep those that are not older than so many days.
+    #[arg(long, value_name = "DAYS", group = "rule")]
+    pub(crate) older_than: Option<u32>,
+    /// Say that a migration has ended, by its file: until then its backups are kept.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The folder's name, to confirm that backups are removed.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) confirm: Option<String>,
+    /// Report what would be removed, and remove nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Arguments of `completions`.

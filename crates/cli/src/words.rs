@@ -55,6 +55,23 @@ pub(crate) fn span(time: std::time::Duration) -> String {
     }
 }
 
+/// Shows a moment, in milliseconds since 1970, as RFC 3339 writes it.
+pub(crate) fn moment(ms: u64) -> String {
+    let (days, second) = (ms / 86_400_000, ms / 1000 % 86_400);
+    // Howard Hinnant's `civil_from_days`: eras of 400 years that begin in March.
+    let day = days + 719_468;
+    let (era, day_of_era) = (day / 146_097, day % 146_097);
+    let leaps = day_of_era / 1460 - day_of_era / 36_524 + day_of_era / 146_096;
+    let year_of_era = (day_of_era - leaps) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// Reads a number of bytes: `5000`, `64KB`, `50MB`, `1.5GB`, or binary `64KiB`.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -100,6 +117,19 @@ mod tests {
         assert_eq!([bytes(999), bytes(1000), bytes(999_960)], ["999 bytes", "1.00 kB", "1.00 MB"]);
         assert_eq!(counted(1, "thread", "threads"), "1 thread");
         assert_eq!(span(std::time::Duration::from_secs(61)), "1 min 1 s");
+    }
+
+    #[test]
+    fn moments_are_shown_as_calendars_count() {
+        for (ms, shown) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399_000, "2000-02-28T23:59:59Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (1_767_225_599_999, "2025-12-31T23:59:59Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(moment(ms), shown);
+        }
     }
 
     #[test]

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use restow::store::wrap::throttle::{Rate, Throttle};
 use restow::{
-    Access, Address, Clock, CopyOptions, CopyReport, Error, ErrorKind, Failure, OnUnsupported,
-    Opened, Outcome, Progress, Result, Stop, Store,
+    Access, Address, Clock, CopyOptions, CopyReport, Error, ErrorKind, Failure, Ledger,
+    OnUnsupported, Opened, Outcome, Progress, Result, Stop, Store,
 };
 use serde_json::json;
 
 use super::{ledger_path, stop_on_interrupt, units};
-use crate::args::{Copy, Extra, Unsupported};
+use crate::args::{Copy, Extra, Pace, Unsupported};
 use crate::exit::Exit;
 use crate::out::Out;
 use crate::progress;
@@ -27,38 +27,24 @@ pub(super) async fn run(args: &Copy, clock: Arc<dyn Clock>, out: &Out) -> Result
     refuse_unconfirmed(args, &target_at)?;
     let options = options(args)?;
     let source = super::open(&source_at, Access::Read).await?;
-    let (target, scratch) = target(args, &target_at).await?;
+    let (target, scratch) = target(&target_at, args.dry_run).await?;
     let (from, to) = (source.store.info().address.clone(), target.store.info().address.clone());
     if from == to {
         let message = "source and target are one store; name another target";
         return Err(Error::new(ErrorKind::Refused, "copy", message).with("store", from));
     }
-    let ledger = match args.dry_run {
-        true => match restow::read_ledger(&ledger_path(args.ledger.as_ref(), &target_at)?).await? {
-            Some(ledger) => ledger,
-            None => restow::memory_ledger(),
-        },
-        false => restow::open_ledger(&ledger_path(args.ledger.as_ref(), &target_at)?).await?,
-    };
+    let ledger = ledger(&ledger_path(args.ledger.as_ref(), &target_at)?, args.dry_run).await?;
     if scratch.is_none() {
         out.line(format!("{}\n  → {}", place(&from), place(&to)));
     } else {
         out.line(format!("{}\n  → {target_at} (not there yet)", place(&from)));
     }
-    stop_on_interrupt(options.stop.clone());
-    let reading: Arc<dyn Store> = match args.max_rate {
-        Some(rate) => Arc::new(Throttle::new(source.store.clone(), Rate::new(rate, clock.clone()))),
-        None => source.store.clone(),
-    };
-    let counters = Arc::new(Progress::new());
-    if args.max_rate.is_some() {
-        counters.set_throttled(Some("--max-rate".into()));
-    }
-    let shown = progress::show(counters.clone(), clock.clone(), out);
+    let working = Working::begin(&args.pace, &options, &clock, out);
     let began = clock.monotonic();
+    let (reading, counters) = (working.slowed(source.store.clone()), working.counters.clone());
     let report =
         restow::copy(reading, target.store.clone(), ledger, clock.clone(), options, counters).await;
-    drop(shown);
+    drop(working);
     let report = report?;
     if args.units.units.is_some() && !report.interrupted && is_about_nothing(&report) {
         let message = "no unit matches --units; nothing was copied";
@@ -72,6 +58,39 @@ pub(super) async fn run(args: &Copy, clock: Arc<dyn Clock>, out: &Out) -> Result
     })
 }
 
+/// A copy that is under way: it can be stopped, it is shown, and it may be slowed down.
+pub(super) struct Working {
+    pub(super) counters: Arc<Progress>,
+    rate: Option<Rate>,
+    _shown: progress::Shown,
+}
+
+impl Working {
+    pub(super) fn begin(
+        pace: &Pace,
+        options: &CopyOptions,
+        clock: &Arc<dyn Clock>,
+        out: &Out,
+    ) -> Self {
+        stop_on_interrupt(options.stop.clone());
+        let counters = Arc::new(Progress::new());
+        if pace.max_rate.is_some() {
+            counters.set_throttled(Some("--max-rate".into()));
+        }
+        let rate = pace.max_rate.map(|rate| Rate::new(rate, clock.clone()));
+        let shown = progress::show(counters.clone(), clock.clone(), out);
+        Self { counters, rate, _shown: shown }
+    }
+
+    /// Returns a source that is read no faster than was asked for.
+    pub(super) fn slowed(&self, source: Arc<dyn Store>) -> Arc<dyn Store> {
+        match &self.rate {
+            Some(rate) => Arc::new(Throttle::new(source, rate.clone())),
+            None => source,
+        }
+    }
+}
+
 /// Says whether a run met no unit at all.
 fn is_about_nothing(report: &CopyReport) -> bool {
     let units = &report.units;
@@ -80,11 +99,22 @@ fn is_about_nothing(report: &CopyReport) -> bool {
     met + planned == 0 && report.failures.is_empty() && report.aside.is_empty()
 }
 
+/// Opens the account of a copy; a dry run only looks at it.
+pub(super) async fn ledger(path: &Path, dry_run: bool) -> Result<Arc<dyn Ledger>> {
+    match dry_run {
+        true => Ok(restow::read_ledger(path).await?.unwrap_or_else(restow::memory_ledger)),
+        false => restow::open_ledger(path).await,
+    }
+}
+
 /// Opens the target; a dry run makes nothing, so it looks at an empty store in its place.
-async fn target(args: &Copy, address: &Address) -> Result<(Opened, Option<tempfile::TempDir>)> {
+pub(super) async fn target(
+    address: &Address,
+    dry_run: bool,
+) -> Result<(Opened, Option<tempfile::TempDir>)> {
     let access = match restow::file_of(address) {
-        Some(path) if args.dry_run && path.exists() => Some(Access::Read),
-        Some(_) if args.dry_run => None,
+        Some(path) if dry_run && path.exists() => Some(Access::Read),
+        Some(_) if dry_run => None,
         // A server is not written to before it is prepared, which a dry run does not do.
         _ => Some(Access::Write),
     };
@@ -105,25 +135,31 @@ async fn target(args: &Copy, address: &Address) -> Result<(Opened, Option<tempfi
 }
 
 fn options(args: &Copy) -> Result<CopyOptions> {
-    let jobs = args.jobs.map_or_else(
-        || std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
-        usize::from,
-    );
     Ok(CopyOptions {
-        jobs,
+        jobs: jobs(&args.pace),
         units: units(&args.units)?,
         extra: match args.extra {
             Extra::Keep => restow::Extra::Keep,
             Extra::Delete => restow::Extra::Delete,
         },
-        unsupported: match args.unsupported {
-            Unsupported::Refuse => OnUnsupported::Refuse,
-            Unsupported::Aside => OnUnsupported::Aside,
-        },
+        unsupported: on_unsupported(args.unsupported),
         dry_run: args.dry_run,
         plan_first: false,
         stop: Stop::new(),
     })
+}
+
+/// Returns how many workers copy at once.
+pub(super) fn jobs(pace: &Pace) -> usize {
+    let usual = || std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
+    pace.jobs.map_or_else(usual, usize::from)
+}
+
+pub(super) fn on_unsupported(asked: Unsupported) -> OnUnsupported {
+    match asked {
+        Unsupported::Refuse => OnUnsupported::Refuse,
+        Unsupported::Aside => OnUnsupported::Aside,
+    }
 }
 
 fn refuse_same_file(source: &Address, target: &Address) -> Result<()> {
@@ -164,8 +200,20 @@ fn refuse_unconfirmed(args: &Copy, target: &Address) -> Result<()> {
 }
 
 fn print(report: &CopyReport, time: Duration, out: &Out) {
-    out.object(&json!({
-        "event": "copy",
+    out.object(&object("copy", report, time));
+    print_copied(report, time, out);
+    if let Some(swept) = &report.swept {
+        super::verify::print(swept, out);
+    }
+    if report.interrupted {
+        print_interrupted(report, out);
+    }
+}
+
+/// Returns what a copy did as an object, an event of a name.
+pub(super) fn object(event: &str, report: &CopyReport, time: Duration) -> serde_json::Value {
+    json!({
+        "event": event,
         "outcome": report.outcome().word(),
         "seconds": time.as_secs_f64(),
         "units": {
@@ -189,7 +237,11 @@ fn print(report: &CopyReport, time: Duration, out: &Out) {
         })),
         "sweep": report.swept.as_ref().map(super::verify::object),
         "warnings": report.warnings,
-    }));
+    })
+}
+
+/// Shows what a copy did, but for its sweep.
+pub(super) fn print_copied(report: &CopyReport, time: Duration, out: &Out) {
     if !out.is_json() {
         report.warnings.iter().for_each(|warning| out.note(format!("restow: warning: {warning}")));
     }
@@ -200,14 +252,14 @@ fn print(report: &CopyReport, time: Duration, out: &Out) {
     }
     failure_lines("not copied", &report.failures, out);
     failure_lines("set aside", &report.aside, out);
-    if let Some(swept) = &report.swept {
-        super::verify::print(swept, out);
-    }
-    match (report.interrupted, &report.planned) {
-        (true, None) => out.line("interrupted; run the same command again to go on from here"),
-        (true, Some(_)) => out.line("stopped before the end; the numbers are of a part"),
-        (false, _) => {}
-    }
+}
+
+/// Says what becomes of a copy that was stopped.
+pub(super) fn print_interrupted(report: &CopyReport, out: &Out) {
+    out.line(match &report.planned {
+        None => "interrupted; run the same command again to go on from here",
+        Some(_) => "stopped before the end; the numbers are of a part",
+    });
 }
 
 fn copied_lines(report: &CopyReport, time: Duration, out: &Out) {

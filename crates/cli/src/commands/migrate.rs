@@ -183,13 +183,13 @@ fn told(swept: &Swept, out: &Out) {
     }
 }
 
-fn not_begun(migration: &Migration) -> Error {
+pub(super) fn not_begun(migration: &Migration) -> Error {
     let message = "the migration has not begun; begin it with `migrate start`";
     Error::new(ErrorKind::NotFound, "find a migration", message).with("migration", &migration.name)
 }
 
 /// What this process names things after.
-fn seed(clock: &Arc<dyn Clock>) -> String {
+pub(super) fn seed(clock: &Arc<dyn Clock>) -> String {
     format!("{:x}-{:x}", clock.wall().as_nanos(), std::process::id())
 }
 

@@ -1,6 +1,7 @@
 //! The verbs, one file each, and what they share.
 
 mod assess;
+mod backup;
 pub(crate) mod completions;
 mod copy;
 mod migrate;
@@ -32,6 +33,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<Exit> {
         Command::Status(args) => status::run(&args, clock, out).await,
         Command::Schema(args) => schema::run(&args, out).await,
         Command::Migrate(args) => migrate::run(&args, clock, out).await,
+        Command::Backup(args) => backup::run(&args, clock, out).await,
         Command::Completions(args) => Ok(completions::run(&args)),
     }
 }

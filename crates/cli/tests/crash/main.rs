@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a moment to kill at is told by the clock")]
 
 mod abandoned;
+mod backup;
 mod beside;
 mod kill;
 mod origin;

@@ -1,6 +1,7 @@
 //! Official software judges: what restow copies is what LangGraph wrote, and goes on from there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends loudly")]
 
+mod backup;
 #[path = "../common/mod.rs"]
 mod common;
 mod live;

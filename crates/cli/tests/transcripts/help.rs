@@ -44,6 +44,7 @@ fn help() {
       schema       Make, check, count or remove LangGraph's tables in PostgreSQL
       migrate      Move units while the application reads and writes them, a share at a time, \
         and back
+      backup       Keep a whole store in one file: make backups, check, restore and prune them
       completions  Print a completion script for a shell
       help         Print this message or the help of the given subcommand(s)
 
@@ -131,6 +132,7 @@ fn wrong_usage() {
       schema       Make, check, count or remove LangGraph's tables in PostgreSQL
       migrate      Move units while the application reads and writes them, a share at a time, \
         and back
+      backup       Keep a whole store in one file: make backups, check, restore and prune them
       completions  Print a completion script for a shell
       help         Print this message or the help of the given subcommand(s)
 

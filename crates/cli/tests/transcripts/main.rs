@@ -1,6 +1,7 @@
 //! The command line as a person sees it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends loudly")]
 
+mod backup;
 #[path = "../common/mod.rs"]
 mod common;
 mod help;
