@@ -1,7 +1,8 @@
 //! Indexes on tables with rows, built while others write.
 //!
 //! Format: PostgreSQL 12, "Building Indexes Concurrently": an interrupted build leaves an index
-//! that is not valid, which `REINDEX INDEX CONCURRENTLY` makes whole.
+//! that is not valid. It is dropped and built anew: `REINDEX INDEX CONCURRENTLY`, interrupted in
+//! its turn, would leave a second index of another name.
 
 use postgres::Transaction;
 use postgres::types::Type;
@@ -38,22 +39,26 @@ pub(super) fn build(server: &Server, tables: &Tables, build: &Build) -> Result<O
     }
     let (statement, done) = match is_valid {
         Some(true) => return Ok(None),
-        Some(false) => (format!("REINDEX INDEX CONCURRENTLY {index}"), "made again"),
+        Some(false) => {
+            (format!("DROP INDEX CONCURRENTLY IF EXISTS {index}"), "whose build was cut short, dropped")
+        }
         None => {
             let name = quoted(build.name);
-            (format!("CREATE INDEX CONCURRENTLY {name} ON {on} (thread_id)"), "built")
+            let statement = format!("CREATE INDEX CONCURRENTLY {name} ON {on} (thread_id)");
+            (statement, "built without keeping writers off")
         }
     };
     server.alone(OPERATION, &statement)?;
-    Ok(Some(format!("index {}, {done} without keeping writers off", build.name)))
+    Ok(Some(format!("index {}, {done}", build.name)))
 }
 
 /// What a build locks its table in; nothing that reads or writes rows is kept off by it.
 const MODE: &str = "SHARE UPDATE EXCLUSIVE";
 
-/// Says whether somebody may be building on the table, then whether the index is there and valid.
+/// Says whether somebody may be building on the table, and whether the index is there and valid.
 ///
-/// In this order: a build that ends in between is seen as ended.
+/// The first is asked before and after: an index is given up for dead only where nobody was
+/// building when it was seen, whether he has just ended or just begun.
 fn state(
     tx: &mut Transaction<'_>,
     tables: &Tables,
@@ -62,10 +67,13 @@ fn state(
     let sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = to_regclass($1) AND granted \
                AND mode = 'ShareUpdateExclusiveLock')";
     let on = qualified(tables, build.table.name);
-    let is_busy: bool = tx.query_typed_one(sql, &[(&on, Type::TEXT)])?.try_get(0)?;
+    let is_busy = |tx: &mut Transaction<'_>| -> Result<bool, Fail> {
+        Ok(tx.query_typed_one(sql, &[(&on, Type::TEXT)])?.try_get(0)?)
+    };
+    let was_busy = is_busy(tx)?;
     let found = found::Found::look(tx, tables)?;
     let index = found.table(build.table).and_then(|table| table.index(build.name));
-    Ok((is_busy, index.map(|index| index.is_valid)))
+    Ok((was_busy || is_busy(tx)?, index.map(|index| index.is_valid)))
 }
 
 /// Lets a moment of random length pass at the server, so that those who collided do not meet again.
