@@ -23,12 +23,14 @@ pub enum Phase {
     Full,
     /// All are there; the source is kept up to date, for a rollback.
     Settled,
-    /// The source is retired: there is no way back.
+    /// All stay at the target, and the source is retired: there is no way back.
     Cleanup,
+    /// All stay at the source, and the target is retired.
+    Cancelled,
 }
 
 impl Phase {
-    const NAMES: [(Self, &'static str); 7] = [
+    const NAMES: [(Self, &'static str); 8] = [
         (Self::Off, "off"),
         (Self::Aware, "aware"),
         (Self::Shadow, "shadow"),
@@ -36,12 +38,22 @@ impl Phase {
         (Self::Full, "full"),
         (Self::Settled, "settled"),
         (Self::Cleanup, "cleanup"),
+        (Self::Cancelled, "cancelled"),
     ];
 
     /// Returns the name by which configuration and reports know the phase.
     pub fn name(self) -> &'static str {
         let found = Self::NAMES.iter().find(|(phase, _)| *phase == self);
         found.map_or("off", |(_, name)| name)
+    }
+
+    /// Returns the store that keeps every unit, once that is decided.
+    pub fn ends_at(self) -> Option<Side> {
+        match self {
+            Self::Cleanup => Some(Side::Target),
+            Self::Cancelled => Some(Side::Source),
+            _ => None,
+        }
     }
 
     fn named(name: &str) -> Option<Self> {
@@ -77,12 +89,14 @@ pub struct Config {
     pub acknowledge: Acknowledge,
     /// Whether the store that is not the home is kept up to date.
     pub mirrors: bool,
+    /// Whether movers rest; clients go on.
+    pub paused: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let (phase, acknowledge) = (Phase::Off, Acknowledge::One);
-        Self { epoch: 1, phase, share: 0, acknowledge, mirrors: false }
+        Self { epoch: 1, phase, share: 0, acknowledge, mirrors: false, paused: false }
     }
 }
 
@@ -95,7 +109,7 @@ impl Config {
     /// By bucket, so that raising the share only adds units; the same in every process.
     pub fn place(&self, migration: &str, unit: &UnitId) -> Side {
         let is_chosen = match self.phase {
-            Phase::Off | Phase::Aware | Phase::Shadow => false,
+            Phase::Off | Phase::Aware | Phase::Shadow | Phase::Cancelled => false,
             Phase::Move => Bucket::of(migration.as_bytes(), unit).get() < self.share,
             Phase::Full | Phase::Settled | Phase::Cleanup => true,
         };
@@ -111,6 +125,7 @@ impl Config {
             ("share", Body::int(i64::from(self.share))),
             ("both", Body::Bool(self.acknowledge == Acknowledge::Both)),
             ("mirrors", Body::Bool(self.mirrors)),
+            ("paused", Body::Bool(self.paused)),
         ]));
         let mut out = Vec::with_capacity(96);
         canonical::encode(&body, &mut out);
@@ -138,6 +153,7 @@ impl Config {
             share: number("share")?.try_into().ok()?,
             acknowledge,
             mirrors: flag("mirrors")?,
+            paused: flag("paused")?,
         })
     }
 }
@@ -199,7 +215,9 @@ mod tests {
     fn a_configuration_is_stored_whole() {
         for (phase, _) in Phase::NAMES {
             for (acknowledge, mirrors) in [(Acknowledge::One, false), (Acknowledge::Both, true)] {
-                let config = Config { epoch: u64::MAX, acknowledge, mirrors, ..config(phase, 9) };
+                let paused = !mirrors;
+                let of = config(phase, 9);
+                let config = Config { epoch: u64::MAX, acknowledge, mirrors, paused, ..of };
                 assert_eq!(Config::from_bytes(&config.to_bytes()), Some(config));
             }
         }

@@ -8,13 +8,14 @@ use futures::{Stream, StreamExt, stream};
 use restow_model::{Bucket, Control, UnitId};
 use restow_store::{Error, Result, Units};
 
-use crate::look::without;
-use crate::protocol::Home;
+use crate::protocol::{Goal, Home};
 use crate::view::{Seen, Standing, Status, View};
-use crate::{Moved, Router, Side};
+use crate::{Moved, Pair, Router, Side};
 
 /// So many units are put in order at once; the others wait for the next pass.
 const PASS_UNITS_MAX: usize = 1 << 16;
+/// After so many units a sweep reads the configuration again.
+const REFRESH_EVERY: usize = 64;
 /// So many failures are named; the others are only counted.
 const NAMED_MAX: usize = 1000;
 
@@ -30,19 +31,23 @@ pub struct Listed {
 }
 
 impl Listed {
+    fn has(&self, side: Side) -> Option<&Option<Control>> {
+        match side {
+            Side::Source => self.source.as_ref(),
+            Side::Target => self.target.as_ref(),
+        }
+    }
+
     fn control(&self, side: Side) -> Option<&Control> {
-        let has = match side {
-            Side::Source => &self.source,
-            Side::Target => &self.target,
-        };
-        has.as_ref()?.as_ref()
+        self.has(side)?.as_ref()
     }
 
     /// Returns what decisions rest on, as far as a list tells.
-    fn seen(&self) -> Seen {
+    fn seen(&self, pair: &Pair) -> Seen {
         let view = |side| {
             let control = self.control(side).map(Standing::of);
-            View { control, ..View::nothing(without(side)) }
+            let has_records = self.has(side).is_some();
+            View { control, has_records, ..View::nothing(pair.without(side)) }
         };
         Seen { source: view(Side::Source), target: view(Side::Target) }
     }
@@ -63,6 +68,8 @@ pub struct Standings {
     pub staging: u64,
     /// How many are not where the configuration wants them.
     pub misplaced: u64,
+    /// How many units have no replica of their last write in the store that is not their home.
+    pub uncopied: u64,
     /// How many units at the target have an older copy at the source, or none: what a rollback
     /// would have to move first.
     pub mirror_lag: u64,
@@ -77,10 +84,21 @@ impl Standings {
     }
 }
 
+/// What a sweep is to do with every unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Move it to where the configuration wants it.
+    Place,
+    /// Give it an up-to-date replica in the store that is not its home.
+    Copy,
+    /// Move it to a store for good.
+    Keep(Side),
+}
+
 /// What a sweep did.
 #[derive(Debug, Default)]
 pub struct Swept {
-    /// How many units it moved.
+    /// How many units it moved, copied or marked.
     pub moved: u64,
     /// How many it left, because a later configuration moved them.
     pub stay: u64,
@@ -88,7 +106,7 @@ pub struct Swept {
     pub failed: u64,
     /// The first of those, with the reason.
     pub failures: Vec<(UnitId, Error)>,
-    /// Whether it was stopped before its end.
+    /// Whether it was stopped before its end, or movers were told to rest.
     pub stopped: bool,
 }
 
@@ -117,7 +135,7 @@ impl Router {
     }
 
     fn count(&self, listed: &Listed, count: &mut Standings) {
-        let seen = listed.seen();
+        let seen = listed.seen(self.pair());
         count.units += 1;
         let is_staged = |side| seen.at(side).staging().is_some();
         count.staging += u64::from(Side::BOTH.into_iter().any(is_staged));
@@ -139,6 +157,7 @@ impl Router {
             Side::Target => count.at_target += 1,
         }
         count.misplaced += u64::from(self.wanted(&listed.unit) != home);
+        count.uncopied += u64::from(self.needs(Errand::Copy, listed).is_some());
         let at = |side: Side| seen.at(side).control.map(|c| (c.generation.seq, c.digest));
         let replica = seen.at(home.other());
         if let (Some((seq, digest)), Some((other, content))) = (at(home), at(home.other())) {
@@ -151,49 +170,56 @@ impl Router {
         }
     }
 
-    /// Moves every unit that is not where the configuration wants it, in the order of buckets.
+    /// Does an errand for every unit that needs it, in the order of buckets.
     ///
     /// One that cannot be moved is told and left where it is; the others go on. `stop` ends the
-    /// sweep behind the units that are under way.
-    pub async fn sweep(&self, workers: usize, stop: &AtomicBool) -> Result<Swept> {
+    /// sweep behind the units that are under way, as does a configuration that lets movers rest.
+    pub async fn sweep(&self, errand: Errand, workers: usize, stop: &AtomicBool) -> Result<Swept> {
         let mut swept = Swept::default();
         let mut behind: Option<Turn> = None;
         loop {
-            let turns = self.misplaced(behind.as_ref()).await?;
-            let Some(last) = turns.last().cloned() else { return Ok(swept) };
-            let moves = turns.into_iter().map(|(_, unit)| async move {
-                if stop.load(Memory::Relaxed) {
-                    return None;
+            let turns = self.turns(errand, behind.as_ref()).await?;
+            let Some((last, _)) = turns.last().cloned() else { return Ok(swept) };
+            for some in turns.chunks(REFRESH_EVERY) {
+                let is_stopped = self.refresh().await?.paused;
+                let moves = some.iter().map(|((_, unit), to)| async move {
+                    if is_stopped || stop.load(Memory::Relaxed) {
+                        return None;
+                    }
+                    Some((unit.clone(), self.run(errand, unit, *to).await))
+                });
+                let mut moves = stream::iter(moves).buffer_unordered(workers.max(1));
+                while let Some(moved) = moves.next().await {
+                    swept.count(moved);
                 }
-                let moved = self.place(&unit).await;
-                Some((unit, moved))
-            });
-            let mut moves = stream::iter(moves).buffer_unordered(workers.max(1));
-            while let Some(moved) = moves.next().await {
-                swept.count(moved);
-            }
-            if swept.stopped {
-                return Ok(swept);
+                if swept.stopped {
+                    return Ok(swept);
+                }
             }
             behind = Some(last);
         }
     }
 
-    /// Finds the first units, by bucket, that live elsewhere than wanted.
-    async fn misplaced(&self, behind: Option<&Turn>) -> Result<Vec<Turn>> {
+    async fn run(&self, errand: Errand, unit: &UnitId, to: Side) -> Result<Moved> {
+        match errand {
+            // By the configuration as it is by now.
+            Errand::Place => self.place(unit).await,
+            Errand::Copy => self.copy_to(unit, to).await,
+            Errand::Keep(_) => self.send(unit, to, Goal::LastHome).await,
+        }
+    }
+
+    /// Finds the first units, by bucket, that an errand has to be done for, and where.
+    async fn turns(&self, errand: Errand, behind: Option<&Turn>) -> Result<Vec<(Turn, Side)>> {
         let mut units = Box::pin(self.units().await?);
-        let mut turns: BinaryHeap<Turn> = BinaryHeap::new();
+        let mut turns: BinaryHeap<(Turn, Side)> = BinaryHeap::new();
         while let Some(listed) = units.next().await {
             let listed = listed?;
-            let wanted = self.wanted(&listed.unit);
-            let home = self.home_of(&listed.seen());
-            if matches!(home, Home::At(side) | Home::Legacy(side) if side == wanted) {
-                continue;
-            }
+            let Some(to) = self.needs(errand, &listed) else { continue };
             let salt = self.pair().migration().as_bytes();
             let turn = (Bucket::of(salt, &listed.unit), listed.unit);
             if behind.is_none_or(|behind| turn > *behind) {
-                turns.push(turn);
+                turns.push((turn, to));
             }
             if turns.len() > PASS_UNITS_MAX {
                 turns.pop();
@@ -201,13 +227,47 @@ impl Router {
         }
         Ok(turns.into_sorted_vec())
     }
+
+    /// Says at which store an errand has something to do for a unit.
+    pub(crate) fn needs(&self, errand: Errand, listed: &Listed) -> Option<Side> {
+        let seen = listed.seen(self.pair());
+        let home = self.home_of(&seen);
+        match (errand, home) {
+            (Errand::Place, Home::At(at) | Home::Legacy(at)) => {
+                let wanted = self.wanted(&listed.unit);
+                (at != wanted).then_some(wanted)
+            }
+            (Errand::Place, _) => Some(self.wanted(&listed.unit)),
+            (Errand::Copy, Home::At(at)) => {
+                let replica = seen.at(at.other());
+                let is_equal = replica.generation() == seen.at(at).generation();
+                (!(is_equal && replica.is(Status::Copy))).then_some(at.other())
+            }
+            (Errand::Copy, Home::Legacy(at) | Home::Sealed(at)) => Some(at.other()),
+            (Errand::Copy, Home::Unclear) => None,
+            (Errand::Keep(at), home) => {
+                let epoch = seen.at(at).control.map_or(0, |control| control.epoch);
+                (!self.is_kept(at, home, epoch)).then_some(at)
+            }
+        }
+    }
 }
 
 impl Swept {
+    /// Adds what another sweep did.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.moved += other.moved;
+        self.stay += other.stay;
+        self.failed += other.failed;
+        self.failures.extend(other.failures);
+        self.failures.truncate(NAMED_MAX);
+        self.stopped |= other.stopped;
+    }
+
     fn count(&mut self, moved: Option<(UnitId, Result<Moved>)>) {
         match moved {
             None => self.stopped = true,
-            Some((_, Ok(Moved::There))) => self.moved += 1,
+            Some((_, Ok(Moved::There | Moved::Copied))) => self.moved += 1,
             Some((_, Ok(Moved::Stays))) => self.stay += 1,
             Some((unit, Err(error))) => {
                 self.failed += 1;

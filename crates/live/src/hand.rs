@@ -103,13 +103,15 @@ impl Hand<'_> {
         let token = self.token(staged, plan.step);
         let tombstone = match plan.step {
             Step::Activate => is_tombstone(there),
+            // A replica as of an earlier write is what the unit was before it was removed.
+            Step::Publish => is_tombstone(there) && plan.now.generation == there.view.generation(),
             Step::Adopt => false,
             _ => is_tombstone(here),
         };
         let control = self.pair.control(plan.at, &plan.now, &token, tombstone);
         let (ops, then) = match (plan.step, staged) {
             (Step::Stage, _) => (vec![Op::Clear], Then::Stage(token)),
-            (Step::Activate, Some(held)) => (vec![], Then::Promote(held.clone())),
+            (Step::Activate | Step::Publish, Some(held)) => (vec![], Then::Promote(held.clone())),
             (Step::Fence, Some(held)) => (vec![], Then::Discard(held.clone())),
             _ => (vec![], Then::Keep),
         };
@@ -147,7 +149,10 @@ impl Hand<'_> {
             UnitOutcome::Applied { .. } | UnitOutcome::AlreadyApplied { .. } => Ok(Done::Taken),
             UnitOutcome::Lost(_) | UnitOutcome::Indeterminate => Ok(Done::Lost),
             UnitOutcome::TooLarge => Ok(Done::TooLarge),
-            UnitOutcome::Failed(error) if error.kind() == ErrorKind::Retired => Ok(Done::Lost),
+            UnitOutcome::Failed(error) if error.kind() == ErrorKind::Retired => {
+                self.pair.says(at).await?;
+                Ok(Done::Lost)
+            }
             UnitOutcome::Failed(error) => Err(error.with("unit", self.unit.as_str())),
             UnitOutcome::Unsupported(why) => {
                 let message = "the store cannot hold a record";

@@ -8,6 +8,7 @@
 
 mod combine;
 pub mod config;
+mod ending;
 mod fleet;
 mod hand;
 mod look;
@@ -24,7 +25,8 @@ pub mod view;
 mod watch;
 mod writer;
 
-pub use fleet::{Listed, Standings, Swept};
+pub use ending::{Cleaned, Finished};
+pub use fleet::{Errand, Listed, Standings, Swept};
 pub use hand::{Limits, OperationIds};
 pub use mover::Moved;
 pub use pair::Pair;

@@ -102,7 +102,7 @@ impl Hand<'_> {
     async fn try_look(&self, at: Side, held: Option<u64>) -> Result<Option<Look>> {
         let store = self.pair.store(at);
         let Some(heads) = heads(&**store, self.unit, Selection::nothing()).await? else {
-            return Ok(Some(Look::absent(without(at))));
+            return Ok(Some(Look::absent(self.pair.without(at))));
         };
         if heads.began != heads.ended {
             return Ok(None);
@@ -111,7 +111,7 @@ impl Hand<'_> {
             return self.without_control(at, heads.dialect).map(Some);
         };
         self.pair.own(at, &control).map_err(|error| error.with("unit", self.unit.as_str()))?;
-        let mut look = Look::managed(at, &control, heads.dialect);
+        let mut look = Look::managed(self.pair.without(at), &control, heads.dialect);
         if let Some(token) = control.staged() {
             let view = Records::Staged(token.clone());
             let staged = heads_of_copy(&**store, self.unit, view).await?;
@@ -138,17 +138,9 @@ impl Hand<'_> {
             let error = Error::new(ErrorKind::Refused, "look at a unit", message);
             return Err(error.with("unit", self.unit.as_str()));
         }
-        let mut look = Look { dialect, ..Look::absent(without(at)) };
+        let mut look = Look { dialect, ..Look::absent(self.pair.without(at)) };
         look.view.has_records = true;
         Ok(look)
-    }
-}
-
-/// How a store of a migration is read where it has no control record of a unit.
-pub(crate) fn without(at: Side) -> WithoutControl {
-    match at {
-        Side::Source => WithoutControl::Legacy,
-        Side::Target => WithoutControl::Empty,
     }
 }
 
@@ -162,8 +154,8 @@ impl Look {
         Self::absent(WithoutControl::Retired)
     }
 
-    fn managed(at: Side, control: &Control, dialect: Dialect) -> Self {
-        let mut look = Self { dialect, ..Self::absent(without(at)) };
+    fn managed(without: WithoutControl, control: &Control, dialect: Dialect) -> Self {
+        let mut look = Self { dialect, ..Self::absent(without) };
         look.view.control = Some(Standing::of(control));
         look.view.has_records = control.digest.records > 0;
         look

@@ -4,7 +4,7 @@ use restow_store::{Error, ErrorKind, Result};
 
 use crate::hand::{Done, Hand, is_live};
 use crate::look::Looks;
-use crate::protocol::{Home, Mover, Next, Plan};
+use crate::protocol::{Goal, Home, Mover, Next, Plan};
 use crate::view::Status;
 use crate::{Side, Step};
 
@@ -15,6 +15,8 @@ pub enum Moved {
     There,
     /// A later epoch has moved the unit, or its counterpart is retired: it stays.
     Stays,
+    /// The unit stays, and the other store holds a replica of it.
+    Copied,
 }
 
 /// So many looks may fail to fit together, or steps be lost, before others are let go first.
@@ -94,9 +96,14 @@ impl Hand<'_> {
     }
 
     fn ended(&self, mover: Mover, looks: &Looks) -> Moved {
-        match is_live(looks.at(mover.from.other())) {
-            true => Moved::There,
-            false => Moved::Stays,
+        let (home, other) = (looks.at(mover.from), looks.at(mover.from.other()));
+        let is_replica = other.view.is(Status::Copy) && is_live(home);
+        match mover.goal {
+            _ if is_live(other) => Moved::There,
+            Goal::Replica if is_replica && home.view.generation() == other.view.generation() => {
+                Moved::Copied
+            }
+            _ => Moved::Stays,
         }
     }
 

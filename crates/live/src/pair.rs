@@ -1,9 +1,12 @@
 //! The two stores of a migration, opened for it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use restow_model::{Control, Digest, Generation, HomeState, Progress, Token, UnitDigest};
-use restow_store::{Error, ErrorKind, RegisterName, Result, Role, Store, StoreRecord};
+use restow_store::{
+    Error, ErrorKind, RegisterName, Result, Role, Store, StoreRecord, WithoutControl,
+};
 
 use crate::Side;
 use crate::view::{END, Filled, Staging, Standing, Status};
@@ -20,6 +23,15 @@ pub struct Pair {
 struct Member {
     store: Arc<dyn Store>,
     id: Box<str>,
+    /// Whether the store was seen to take no new units; once it does, it always does.
+    is_closed: Arc<AtomicBool>,
+}
+
+impl Member {
+    fn new(store: Arc<dyn Store>, id: Box<str>, says: WithoutControl) -> Self {
+        let is_closed = matches!(says, WithoutControl::Closed | WithoutControl::Retired);
+        Self { store, id, is_closed: Arc::new(AtomicBool::new(is_closed)) }
+    }
 }
 
 impl Pair {
@@ -75,6 +87,20 @@ impl Pair {
             Side::Source => &self.source,
             Side::Target => &self.target,
         }
+    }
+
+    /// How a store is read where it has no control record of a unit, as far as is known by now.
+    pub(crate) fn without(&self, at: Side) -> WithoutControl {
+        match at {
+            _ if self.member(at).is_closed.load(Ordering::Relaxed) => WithoutControl::Closed,
+            Side::Source => WithoutControl::Legacy,
+            Side::Target => WithoutControl::Empty,
+        }
+    }
+
+    /// Takes note that a store takes no new units.
+    pub(crate) fn note_closed(&self, at: Side) {
+        self.member(at).is_closed.store(true, Ordering::Relaxed);
     }
 
     /// Refuses a control record that was written for another store: a clone's, or a restored one's.
@@ -136,14 +162,15 @@ impl Member {
             let error = Error::new(ErrorKind::Unsupported, "open a migration's stores", message);
             return Err(error.with("store", &store.info().address));
         };
-        Ok(Self { store, id })
+        Ok(Self::new(store, id, record.without_control))
     }
 
     async fn find(store: Arc<dyn Store>) -> Result<Option<Self>> {
         let Some((_, bytes)) = store.register_read(RegisterName::store()).await? else {
             return Ok(None);
         };
-        let id = StoreRecord::from_bytes(&bytes).and_then(|record| record.id);
-        Ok(id.map(|id| Self { store, id }))
+        let Some(record) = StoreRecord::from_bytes(&bytes) else { return Ok(None) };
+        let says = record.without_control;
+        Ok(record.id.map(|id| Self::new(store, id, says)))
     }
 }

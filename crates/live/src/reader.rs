@@ -7,7 +7,6 @@ use restow_model::Control;
 use restow_store::{Error, ErrorKind, Frame, Frames, Result, Selection, WithoutControl};
 
 use crate::hand::Hand;
-use crate::look::without;
 use crate::protocol::Home;
 use crate::view::{Seen, Standing, Status, View};
 use crate::{Side, Step};
@@ -95,7 +94,7 @@ impl Hand<'_> {
 
     /// Takes the first frame of a moment's stream, and puts it back.
     async fn begin(&self, at: Side, mut frames: Frames) -> Result<Opened> {
-        let without = without(at);
+        let without = self.pair.without(at);
         let first = match frames.next().await {
             None => return Ok(Opened::nothing(without)),
             Some(Err(error)) if error.kind() == ErrorKind::Retired => {
@@ -127,7 +126,7 @@ impl Hand<'_> {
             return Ok(None);
         }
         if taken.is_empty() {
-            return Ok(Some(Opened::nothing(without(at))));
+            return Ok(Some(Opened::nothing(self.pair.without(at))));
         }
         let frames: Frames = Box::pin(stream::iter(taken));
         self.opened(at, ended.as_ref(), frames).map(Some)
@@ -140,7 +139,7 @@ impl Hand<'_> {
         let view = View {
             control: control.map(Standing::of),
             has_records: true,
-            ..View::nothing(without(at))
+            ..View::nothing(self.pair.without(at))
         };
         Ok(Opened { view, frames })
     }

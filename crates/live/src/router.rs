@@ -8,7 +8,7 @@ use restow_store::{Clock, Error, ErrorKind, Frames, Op, Result, Selection, Then}
 use crate::combine::Combiner;
 use crate::config::{Acknowledge, Config, Phase};
 use crate::hand::{Hand, Limits, OperationIds};
-use crate::protocol::{Home, Mover, Protocol};
+use crate::protocol::{Goal, Home, Mover, Protocol};
 use crate::view::Seen;
 use crate::watch::{Unwatched, Watch};
 use crate::writer::Write;
@@ -189,14 +189,23 @@ impl Router {
 
     /// Moves a unit to a store, as the configuration's epoch allows.
     pub async fn move_to(&self, unit: &UnitId, to: Side) -> Result<Moved> {
-        self.clients_are_aware("move a unit")?;
-        let mover = Mover { from: to.other(), epoch: self.config().epoch };
-        self.hand(unit).move_from(mover).await
+        self.send(unit, to, Goal::Home).await
+    }
+
+    /// Makes a replica of a unit at a store, or brings it up to date; the unit stays at its home.
+    pub async fn copy_to(&self, unit: &UnitId, to: Side) -> Result<Moved> {
+        self.send(unit, to, Goal::Replica).await
     }
 
     /// Moves a unit to where the configuration wants it.
     pub async fn place(&self, unit: &UnitId) -> Result<Moved> {
         self.move_to(unit, self.wanted(unit)).await
+    }
+
+    pub(crate) async fn send(&self, unit: &UnitId, to: Side, goal: Goal) -> Result<Moved> {
+        self.clients_are_aware("move a unit")?;
+        let mover = Mover { from: to.other(), epoch: self.config().epoch, goal };
+        self.hand(unit).move_from(mover).await
     }
 
     /// Brings the other store's copy of a unit up to date; says whether it is.

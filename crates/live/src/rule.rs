@@ -55,7 +55,8 @@ rules! {
     EpochOnlyRises: "A mover leaves alone what a later epoch has moved",
     TombstonesStay: "A removed unit keeps its control record",
     RetiredSaysSo: "A retired store says so to every read and every write",
-    DrainBeforeRetiring: "Movers are drained before a store is retired",
+    CloseBeforeRetiring: "No unit begins at a store that is about to be retired",
+    MarkBeforeRetiring: "No store is retired before the last epoch stands at every unit's home",
     DrainBeforeForcing: "Clients are drained before a replica is forced to be the home",
 }
 

@@ -21,6 +21,8 @@ pub enum Step {
     Seal,
     /// Replays the little that is left while the source is sealed.
     LastLap,
+    /// Makes the staged copy a replica that may be replayed to.
+    Publish,
     /// Makes the target the home, with what it holds, in one step.
     Activate,
     /// Makes sure that the target is not activated by anybody who is late.
@@ -33,7 +35,11 @@ pub enum Step {
     Mirror,
     /// Forgets journal entries.
     Trim,
-    /// Closes the source of a completed migration for good.
+    /// Lets no unit begin at a store that is to be retired.
+    Close,
+    /// Notes at the home that no older mover may take the unit away.
+    Mark,
+    /// Ends a store's part in a migration for good.
     Retire,
     /// Removes what a retired store holds of a unit.
     Purge,
@@ -43,7 +49,7 @@ pub enum Step {
 
 impl Step {
     /// Every step, in the order in which a move meets them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Look,
         Self::Adopt,
         Self::Stage,
@@ -52,12 +58,15 @@ impl Step {
         Self::Verify,
         Self::Seal,
         Self::LastLap,
+        Self::Publish,
         Self::Activate,
         Self::Fence,
         Self::Reopen,
         Self::Write,
         Self::Mirror,
         Self::Trim,
+        Self::Close,
+        Self::Mark,
         Self::Retire,
         Self::Purge,
         Self::Force,
@@ -74,12 +83,15 @@ impl Step {
             Self::Verify => "verify",
             Self::Seal => "seal",
             Self::LastLap => "last lap",
+            Self::Publish => "publish",
             Self::Activate => "activate",
             Self::Fence => "fence",
             Self::Reopen => "reopen",
             Self::Write => "write",
             Self::Mirror => "mirror",
             Self::Trim => "trim",
+            Self::Close => "close",
+            Self::Mark => "mark",
             Self::Retire => "retire",
             Self::Purge => "purge",
             Self::Force => "force",

@@ -246,10 +246,12 @@ impl Hand<'_> {
         let what = Selection { view, content: Content::Checked, ..Selection::default() };
         let store = self.pair.store(plan.at);
         let mut frames = store.read(vec![self.unit.clone()], what).await?;
-        let (mut sum, mut is_same) = (UnitDigest::default(), true);
+        // A copy that was published or dropped meanwhile has no frame at all.
+        let (mut sum, mut began, mut is_same) = (UnitDigest::default(), false, true);
         while let Some(frame) = frames.next().await {
             match frame? {
                 Frame::Begin { control: now, .. } | Frame::End { control: now, .. } => {
+                    began = true;
                     is_same &= now.as_ref() == Some(control);
                 }
                 Frame::Record(record) => sum.merge(&record.summed()),
@@ -257,7 +259,7 @@ impl Hand<'_> {
                 Frame::Mark(_) => {}
             }
         }
-        if !is_same {
+        if !(began && is_same) {
             self.watch.before(plan.step, plan.at, self.unit).await;
             return Ok(Done::Lost);
         }

@@ -139,7 +139,18 @@ impl View {
 
     /// Says whether the unit lives here although no control record says so.
     pub fn is_legacy(&self) -> bool {
-        self.control.is_none() && self.without == WithoutControl::Legacy
+        let lives_here = match self.without {
+            WithoutControl::Legacy => true,
+            WithoutControl::Closed => self.has_records,
+            WithoutControl::Empty | WithoutControl::Retired => false,
+        };
+        lives_here && self.control.is_none()
+    }
+
+    /// Says whether the unit is not here, and cannot begin here.
+    pub fn is_closed(&self) -> bool {
+        let is_closed = matches!(self.without, WithoutControl::Closed | WithoutControl::Retired);
+        is_closed && self.control.is_none() && !self.is_legacy()
     }
 }
 

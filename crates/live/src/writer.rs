@@ -82,7 +82,7 @@ impl Hand<'_> {
         match self.protocol.home(&looks.seen()) {
             Home::At(at) => return found(at, looks.at(at)),
             Home::Legacy(at) => {
-                let plan = self.protocol.adopt(at, &looks.at(at).view);
+                let plan = self.protocol.adopt(at, &looks.seen());
                 self.adopt(&plan, &looks, dialect).await?;
             }
             Home::Sealed(from) => self.help(from, &looks).await?,

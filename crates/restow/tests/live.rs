@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures::StreamExt;
 use restow::live::{
-    Acknowledge, Change, Config, Limits, Pair, Phase, Router, RouterOptions, Standings, Written,
+    Acknowledge, Change, Config, Errand, Limits, Pair, Phase, Router, RouterOptions, Standings,
+    Written,
 };
 use restow::model::{Body, Dialect, Form, Key, KeyPart, Map, Record, UnitId, Value};
 use restow::store::clock::ManualClock;
@@ -152,7 +153,7 @@ async fn to_and_fro(from: &str, to: &str, acknowledge: Acknowledge) {
         let config = moving(share, 2 + round as u64, acknowledge);
         let mover = options(&format!("mover {round}"));
         let router = Router::with_config(pair.clone(), config, mover);
-        let swept = router.sweep(2, &AtomicBool::new(false)).await.expect("a sweep");
+        let swept = router.sweep(Errand::Place, 2, &AtomicBool::new(false)).await.expect("a sweep");
         assert_eq!(swept.failed, 0, "{:?}", swept.failures);
     }
     stop.store(true, Ordering::Relaxed);

@@ -218,10 +218,19 @@ pub fn prepared(held: Option<StoreRecord>, role: Role, id: &str) -> (StoreRecord
         Role::Target => WithoutControl::Empty,
     };
     match (held, role) {
-        (Some(record), _) => (record, false),
+        (Some(record), _) if record.id.is_some() => (record, false),
+        // What was released from a migration may take part in another one.
+        (Some(record), Role::CopyTarget) => (record, false),
         (None, Role::CopyTarget) => (StoreRecord { id: None, without_control }, false),
-        (None, _) => (StoreRecord { id: Some(id.into()), without_control }, true),
+        (_, _) => (StoreRecord { id: Some(id.into()), without_control }, true),
     }
+}
+
+/// Says what the record of a store is once no migration needs it, where that is to be written.
+pub fn released(held: Option<&StoreRecord>) -> Result<Option<StoreRecord>> {
+    not_retired(held, "release a store")?;
+    let takes_part = held.is_some_and(|held| held.id.is_some());
+    Ok(takes_part.then_some(StoreRecord { id: None, without_control: WithoutControl::Legacy }))
 }
 
 /// Reads the stored bytes of a unit's control record.
@@ -297,6 +306,7 @@ fn lets(store: Option<&StoreRecord>, held: Option<&Control>, ops: &UnitOps) -> R
     let id = store.and_then(|store| store.id.as_deref());
     let refuse = |why: &str| Err(Error::new(ErrorKind::Refused, OPERATION, why));
     let is_foreign = |control: &Control| Some(&*control.store) != id;
+    let is_closed = store.is_some_and(|s| s.without_control == WithoutControl::Closed);
     match &ops.control {
         Some(control) if is_foreign(control) => {
             refuse("the control record is one of another store")
@@ -306,6 +316,10 @@ fn lets(store: Option<&StoreRecord>, held: Option<&Control>, ops: &UnitOps) -> R
         }
         None if ops.guard == Guard::Unmanaged && id.is_some() => {
             refuse("the store takes part in a migration")
+        }
+        _ if ops.guard == Guard::Absent && is_closed => {
+            let why = "no unit begins here any more; use the other store of the migration";
+            Err(Error::new(ErrorKind::Retired, OPERATION, why))
         }
         _ => Ok(()),
     }

@@ -44,6 +44,8 @@ pub enum WithoutControl {
     Legacy,
     /// It is not here.
     Empty,
+    /// It lives here if it has records, and none begins here any more: the store is to be retired.
+    Closed,
     /// Nothing is read or written here any more; what is left can be scanned and purged.
     Retired,
 }
@@ -64,6 +66,7 @@ impl StoreRecord {
         let word = match self.without_control {
             WithoutControl::Legacy => "legacy",
             WithoutControl::Empty => "empty",
+            WithoutControl::Closed => "closed",
             WithoutControl::Retired => "retired",
         };
         format!("1 {word} {id}").into()
@@ -76,6 +79,7 @@ impl StoreRecord {
         let without_control = match word {
             "legacy" => WithoutControl::Legacy,
             "empty" => WithoutControl::Empty,
+            "closed" => WithoutControl::Closed,
             "retired" => WithoutControl::Retired,
             _ => return None,
         };

@@ -159,6 +159,15 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///   lets nothing go before; they refuse ([`crate::ErrorKind::Refused`]).
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged>;
 
+    /// Ends the store's part in a migration: control records, journals and the store's record go,
+    /// and the units stay as units of a store that was never in one.
+    ///
+    /// - Whoever asks for it has made sure that every unit lives here, and that nobody routes any
+    ///   more. A unit that was removed leaves nothing.
+    /// - It may be done twice, and to a store that takes part in none.
+    /// - A retired store refuses ([`crate::ErrorKind::Retired`]).
+    async fn release(&self) -> Result<()>;
+
     /// Lets the engine put itself in order after much was written, such as its statistics.
     ///
     /// - Nothing that can be read changes.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use restow::live::{Config, Migration, Phase, Router, RouterOptions, Standings, Swept};
+use restow::live::{Config, Errand, Migration, Phase, Router, RouterOptions, Standings, Swept};
 use restow::{Clock, Error, ErrorKind, Result};
 use serde_json::json;
 
@@ -140,7 +140,7 @@ async fn set(
     let config = router.refresh().await?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_interrupt(&stop);
-    let swept = router.sweep(usize::from(args.jobs.unwrap_or(2)), &stop).await?;
+    let swept = router.sweep(Errand::Place, usize::from(args.jobs.unwrap_or(2)), &stop).await?;
     told(&swept, out);
     let standings = router.standings().await?;
     print(&migration, &config, &standings, out);

@@ -2,9 +2,9 @@
 
 use restow_store::WithoutControl;
 
-use super::{Home, Mover, Next, Protocol, is_sound, plan};
+use super::{Goal, Home, Mover, Next, Protocol, is_sound, plan};
 use crate::view::{Filled, Seen, Standing, Status, View};
-use crate::{Rule, Step};
+use crate::{Rule, Side, Step};
 
 impl Protocol {
     /// Decides on the next step of a move.
@@ -14,9 +14,20 @@ impl Protocol {
             (Home::At(at), Some(home)) if at == mover.from => {
                 self.prepare(mover, &home, source, target)
             }
-            (Home::Legacy(at), _) if at == mover.from => Next::Try(self.adopt(at, source)),
+            (Home::Legacy(at), _) if at == mover.from => Next::Try(self.adopt(at, seen)),
+            (Home::At(at), _) if mover.goal == Goal::LastHome => self.mark(mover, at, target),
             (Home::Sealed(from), _) => self.finish(from, seen),
             (Home::Unclear, _) => Next::Again,
+            _ => Next::Stop,
+        }
+    }
+
+    /// The unit is where it is to stay.
+    fn mark(self, mover: Mover, at: Side, home: &View) -> Next {
+        match home.control {
+            Some(home) if home.epoch < mover.epoch && self.has(Rule::MarkBeforeRetiring) => {
+                Next::Try(plan::mark(at, &home, mover.epoch))
+            }
             _ => Next::Stop,
         }
     }
@@ -42,13 +53,15 @@ impl Protocol {
         Next::Try(match copy.staging.progress {
             Filled::Partly => copy.on(Step::CopyBatch, Filled::Partly),
             Filled::Wholly => lap(),
-            Filled::Claimed(_) if !self.has(Rule::VerifyBeforeSeal) => plan::seal(mover, home),
+            Filled::Claimed(_) if !self.has(Rule::VerifyBeforeSeal) => {
+                plan::ready(mover, home, &copy)
+            }
             Filled::Claimed(digest) if target.staged == Some(digest) => {
                 copy.on(Step::Verify, Filled::Verified)
             }
             Filled::Claimed(_) => return Next::Alarm,
-            Filled::Verified if self.is_long(source) => lap(),
-            Filled::Verified => plan::seal(mover, home),
+            Filled::Verified if mover.goal != Goal::Replica && self.is_long(source) => lap(),
+            Filled::Verified => plan::ready(mover, home, &copy),
         })
     }
 
@@ -60,8 +73,12 @@ impl Protocol {
     /// The next step where the target holds a replica, or nothing: replay, or stage anew.
     fn catch_up(self, mover: Mover, home: &Standing, source: &View, target: &View) -> Next {
         if target.generation().seq == home.generation.seq {
-            let sealed = plan::seal(mover, home);
-            return if is_sound(home, target) { Next::Try(sealed) } else { Next::Alarm };
+            return match mover.goal {
+                _ if !is_sound(home, target) => Next::Alarm,
+                Goal::Replica if target.generation() == home.generation => Next::Stop,
+                Goal::Replica => Next::Try(plan::mirror(mover.from.other(), *home)),
+                Goal::Home | Goal::LastHome => Next::Try(plan::seal(mover, home)),
+            };
         }
         Next::Try(match self.tells(source) {
             true => plan::mirror(mover.from.other(), *home),

@@ -9,6 +9,8 @@ mod plan;
 
 pub use plan::Plan;
 
+use restow_store::WithoutControl;
+
 use crate::view::{Seen, Standing, Status, View};
 use crate::{Rule, Rules, Side};
 
@@ -35,7 +37,7 @@ pub enum Next {
 pub enum Home {
     /// Here.
     At(Side),
-    /// Here, but no control record says so yet.
+    /// Here, but no control record says so yet; also where a new unit is to begin.
     Legacy(Side),
     /// Sealed here; the other store is to be the home, or this one again.
     Sealed(Side),
@@ -50,6 +52,19 @@ pub struct Mover {
     pub from: Side,
     /// The epoch of the configuration that wants it.
     pub epoch: u64,
+    /// What the other store is to be for the unit.
+    pub goal: Goal,
+}
+
+/// What a mover wants the other store to be for the unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Goal {
+    /// A replica; the unit stays where it lives.
+    Replica,
+    /// The home.
+    Home,
+    /// The home for good: no mover of an older epoch takes the unit away again.
+    LastHome,
 }
 
 /// The decisions, under the rules that hold.
@@ -83,7 +98,10 @@ impl Protocol {
             (Some(_), Some(_)) => return Home::Unclear,
             _ => {}
         }
-        if let Some(side) = find(View::is_legacy).next() {
+        let begins =
+            |side: &Side| seen.at(*side).control.is_none() && seen.at(side.other()).is_closed();
+        let legacy = find(View::is_legacy).next();
+        if let Some(side) = legacy.or_else(|| Side::BOTH.into_iter().find(begins)) {
             return Home::Legacy(side);
         }
         let sealed = find(|store| store.is(Status::Sealed));
@@ -97,14 +115,19 @@ impl Protocol {
     /// Says whether a sealed store is still the authority, as far as a look at the other one tells.
     fn is_last(self, sealed: &View, other: &View) -> bool {
         let term = sealed.generation().term;
-        let is_behind = other.generation().term <= term;
+        // What a retired store held is not told, and its units live in the other store.
+        let is_open = other.without != WithoutControl::Retired;
+        let is_behind = is_open && other.generation().term <= term;
         is_behind || is_fenced(other, term) || !self.has(Rule::SealedIsLast)
     }
 
     /// Decides on a unit's first control record at the store where it lives.
-    pub fn adopt(self, at: Side, seen: &View) -> Plan {
-        let counts = seen.has_records && self.has(Rule::AdoptionCounts);
-        plan::adopt(at, u64::from(counts))
+    ///
+    /// Where the other store takes no new units, no mover may ever take it there.
+    pub fn adopt(self, at: Side, seen: &Seen) -> Plan {
+        let counts = seen.at(at).has_records && self.has(Rule::AdoptionCounts);
+        let stays = seen.at(at.other()).is_closed() && self.has(Rule::MarkBeforeRetiring);
+        plan::adopt(at, u64::from(counts), if stays { u64::MAX } else { 0 })
     }
 
     /// Decides how to bring a replica up to its home; nothing where there is nothing to do, or

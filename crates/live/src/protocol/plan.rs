@@ -3,7 +3,7 @@
 
 use restow_model::{Generation, UnitDigest};
 
-use super::Mover;
+use super::{Goal, Mover};
 use crate::view::{Filled, Staging, Standing, Status, View};
 use crate::{Side, Step};
 
@@ -22,8 +22,8 @@ fn plan(step: Step, at: Side, status: Status, generation: Generation, epoch: u64
     Plan { step, at, now: Standing { status, generation, epoch, digest: UnitDigest::default() } }
 }
 
-pub(super) fn adopt(at: Side, seq: u64) -> Plan {
-    plan(Step::Adopt, at, Status::Live, Generation { term: 1, seq }, 0)
+pub(super) fn adopt(at: Side, seq: u64, epoch: u64) -> Plan {
+    plan(Step::Adopt, at, Status::Live, Generation { term: 1, seq }, epoch)
 }
 
 /// Opens an empty staged copy in the target; the records that it shows stay as they are.
@@ -60,6 +60,20 @@ impl Copy {
 /// Replays to the visible records of a replica.
 pub(super) fn mirror(at: Side, home: Standing) -> Plan {
     plan(Step::Mirror, at, Status::Copy, home.generation, home.epoch)
+}
+
+/// What to do with a copy that is good: seal its source, or let it be a replica.
+pub(super) fn ready(mover: Mover, home: &Standing, copy: &Copy) -> Plan {
+    if mover.goal != Goal::Replica {
+        return seal(mover, home);
+    }
+    let generation = Generation { seq: copy.staging.base, ..home.generation };
+    plan(Step::Publish, copy.at, Status::Copy, generation, copy.control.epoch)
+}
+
+/// Leaves a home as it is, under a later epoch.
+pub(super) fn mark(at: Side, home: &Standing, epoch: u64) -> Plan {
+    plan(Step::Mark, at, Status::Live, home.generation, epoch)
 }
 
 pub(super) fn seal(mover: Mover, home: &Standing) -> Plan {

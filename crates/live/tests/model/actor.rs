@@ -13,8 +13,8 @@ pub(crate) enum Role {
     Writer(Writer),
     Reader,
     Mover(Mover),
-    /// Completes the migration: retires the source, then purges it.
-    Closer,
+    /// Completes the migration: moves what is left, retires the source, then purges it.
+    Closer(Mover),
     /// Makes the source's replica the home, because the target is lost.
     Forcer,
     /// Forgets the journal of a store.
@@ -141,7 +141,9 @@ impl Machine {
             (Task::Mirror(side, _), _) if !self.rules.has(Rule::CopiesGoForward) => side,
             // What is read of the home is then newer than all that the other store holds.
             (Task::Mirror(side, _) | Task::Help(side), _) => side.other(),
-            (Task::Main, Role::Mover(mover)) if self.rules.has(Rule::TargetFirst) => {
+            (Task::Main, Role::Mover(mover) | Role::Closer(mover))
+                if self.rules.has(Rule::TargetFirst) =>
+            {
                 mover.from.other()
             }
             (Task::Main, _) => self.actors[index].first,
@@ -223,7 +225,8 @@ impl Machine {
             Role::Reader => return self.read_home(state, index, &seen),
             Role::Writer(_) => self.write_or_help(state, index, &seen),
             Role::Mover(mover) => protocol.advance(mover, &seen),
-            _ => self.close(&seen),
+            Role::Closer(mover) => self.close(mover, &seen),
+            _ => Next::Stop,
         };
         self.follow(state, index, next);
     }
@@ -232,7 +235,7 @@ impl Machine {
     fn sees_sealed(&self, state: &State, index: usize, seen: &Seen) -> Option<Side> {
         let helps = match self.actors[index].role {
             Role::Writer(_) => self.rules.has(Rule::AnyoneHelps),
-            Role::Mover(_) => true,
+            Role::Mover(_) | Role::Closer(_) => true,
             _ => false,
         };
         let Home::Sealed(from) = self.protocol().home(seen) else { return None };
@@ -273,7 +276,7 @@ impl Machine {
     }
 
     fn note(&self, state: &State, index: usize, plan: &Plan, outcome: Outcome) {
-        let is_mover = matches!(self.actors[index].role, Role::Mover(_));
+        let is_mover = matches!(self.actors[index].role, Role::Mover(_) | Role::Closer(_));
         let event = match (outcome, plan.step) {
             (Outcome::Known(_), _) => Event::KnownWrite,
             (Outcome::Applied, Step::Activate) if !is_mover => Event::HelpedToActivate,

@@ -8,6 +8,7 @@ use crate::state::{
     BOTH_KEYS, Control, Generation, NOTHING, Records, Status, Store, WithoutControl,
 };
 use crate::truth::Truth;
+use restow_live::protocol::Goal;
 use restow_live::{Rules, Side};
 
 use Side::{Source, Target};
@@ -40,7 +41,8 @@ fn reader(first: Side) -> Spec {
 }
 
 fn mover(name: &'static str, from: Side, epoch: u8, token: u8) -> Spec {
-    Spec { name, role: Role::Mover(Mover { from, epoch, token }), first: from }
+    let mover = Mover { from, epoch, token, goal: Goal::Home };
+    Spec { name, role: Role::Mover(mover), first: from }
 }
 
 fn forward() -> Spec {
@@ -53,6 +55,18 @@ fn another() -> Spec {
 
 fn back() -> Spec {
     mover("rollback", Target, 2, 3)
+}
+
+/// Makes a replica of the unit, which stays where it lives.
+fn copier() -> Spec {
+    let mover = Mover { from: Source, epoch: 1, token: 4, goal: Goal::Replica };
+    Spec { name: "copier", role: Role::Mover(mover), first: Source }
+}
+
+/// Completes the migration to the target.
+fn closer() -> Spec {
+    let mover = Mover { from: Source, epoch: 3, token: 5, goal: Goal::LastHome };
+    Spec { name: "closer", role: Role::Closer(mover), first: Target }
 }
 
 fn with(name: &'static str, role: Role) -> Spec {
@@ -125,6 +139,9 @@ pub(crate) const ALL: &[Setup] = &[
     one_token,
     created_and_removed,
     completed,
+    begun_late,
+    shadowed,
+    shadowed_wrongly,
     forced,
     clone,
     unaware,
@@ -143,6 +160,7 @@ pub(crate) const SMALL: &[Setup] = &[
     lost_answers,
     created_and_removed,
     completed,
+    begun_late,
     forced,
     clone,
     unaware,
@@ -245,11 +263,31 @@ pub(crate) fn created_and_removed() -> Machine {
     absent("created and removed", QUIET, vec![one, two, forward(), back()])
 }
 
-/// The migration is completed under a writer and a reader.
+/// The migration is completed under a writer, a reader, and a rollback that comes too late.
 pub(crate) fn completed() -> Machine {
+    let one = writer("writer", Source, ONE);
+    mirrored("completed", QUIET, vec![one, reader(Target), forward(), back(), closer()])
+}
+
+/// A unit begins while the migration is completed.
+pub(crate) fn begun_late() -> Machine {
+    let one = writer("creator", Source, BOTH);
+    let two = writer("another creator", Target, ONE);
+    absent("begun late", QUIET, vec![one, two, reader(Source), back(), closer()])
+}
+
+/// A replica is made beside a writer and a mover.
+pub(crate) fn shadowed() -> Machine {
+    let one = writer("writer", Source, BOTH_THEN_ONE);
+    let world = World { mirrors: Mirrors::One, ..QUIET };
+    legacy("shadowed", world, vec![one, copier(), forward()])
+}
+
+/// The replica is stored damaged.
+pub(crate) fn shadowed_wrongly() -> Machine {
     let one = writer("writer", Source, BOTH);
-    let closer = with("closer", Role::Closer);
-    legacy("completed", QUIET, vec![one, reader(Target), forward(), back(), closer])
+    let world = World { damages: true, ..QUIET };
+    legacy("shadowed wrongly", world, vec![one, copier(), back()])
 }
 
 /// The target is lost, and the source's replica becomes the home.

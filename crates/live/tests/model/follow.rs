@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use restow_live::config::{Acknowledge, Config, Phase as Phases};
-use restow_live::protocol::Protocol as Decisions;
+use restow_live::protocol::{Goal, Protocol as Decisions};
 use restow_live::{Change, Limits, Pair, Router, RouterOptions, Rule, Rules, Side, Step, Watch};
 use restow_model::{Body, Dialect, Digest, Key, Record, UnitId};
 use restow_store::clock::ManualClock;
@@ -31,6 +31,7 @@ const FOLLOWED: &[Setup] = &[
     configurations::reading_mirror,
     configurations::mirror_both,
     configurations::given_up,
+    configurations::shadowed,
     configurations::trimmed,
     configurations::trimmed_there,
     configurations::stale_epoch,
@@ -215,12 +216,18 @@ async fn act(router: &Router, spec: &Spec, index: usize, gate: &Gate) {
             }
         }
         Role::Reader => drop(router.read(&unit(), &Selection::all()).await),
-        Role::Mover(mover) => drop(router.move_to(&unit(), mover.from.other()).await),
+        Role::Mover(mover) => {
+            let to = mover.from.other();
+            drop(match mover.goal {
+                Goal::Replica => router.copy_to(&unit(), to).await,
+                _ => router.move_to(&unit(), to).await,
+            });
+        }
         Role::Trimmer(at) => {
             gate.before(Step::Trim, at, &unit()).await;
             drop(router.pair().store(at).trim(unit(), u64::MAX).await);
         }
-        Role::Closer | Role::Forcer | Role::Unaware { .. } => {}
+        Role::Closer(_) | Role::Forcer | Role::Unaware { .. } => {}
     }
 }
 
@@ -347,7 +354,7 @@ async fn the_router_follows_the_model() {
             }
         }
     }
-    let never = [Step::Retire, Step::Purge, Step::Force];
+    let never = [Step::Close, Step::Mark, Step::Retire, Step::Purge, Step::Force];
     let left: Vec<_> = Step::ALL.into_iter().filter(|step| !steps.contains(step)).collect();
     assert_eq!(left, never, "steps that no schedule came to");
 }

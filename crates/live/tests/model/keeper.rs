@@ -3,23 +3,40 @@
 use crate::actor::Ending;
 use crate::machine::{Machine, State};
 use crate::port::{Effect, Guard};
-use crate::protocol::{Next, Plan, Seen, exactly};
+use crate::protocol::{Mover, Next, Plan, Seen, exactly};
 use crate::state::{Control, Generation, NOTHING, Patch, Status, Store, WithoutControl};
 use restow_live::{Rule, Side, Step};
 
 impl Machine {
-    /// The next step of completing: the source is retired, then purged.
-    pub(crate) fn close(&self, seen: &Seen) -> Next {
+    /// The next step of completing: the source is closed, left by what is there, retired, purged.
+    pub(crate) fn close(&self, mover: Mover, seen: &Seen) -> Next {
         let (source, target) = (&seen.source, &seen.target);
-        let is_moved = target.is(Status::Live) && !source.is(Status::Live);
-        if source.control.is_none() || !is_moved {
-            return Next::Stop;
+        let closes = |step, effect| Next::Try(Plan::new(step, Side::Source, Guard::Anyhow, effect));
+        let is_open = matches!(source.without, WithoutControl::Legacy | WithoutControl::Empty);
+        if source.without != WithoutControl::Retired {
+            if is_open && self.rules.has(Rule::CloseBeforeRetiring) {
+                return closes(Step::Close, Effect::Close);
+            }
+            let is_there = |store: &Store| store.control.is_some() || store.records != NOTHING;
+            let next = match is_there(source) || is_there(target) {
+                true => self.protocol().advance(mover, seen),
+                false => Next::Stop,
+            };
+            if next != Next::Stop || self.rules.has(Rule::RetiredSaysSo) {
+                return if next == Next::Stop {
+                    closes(Step::Retire, Effect::Retire)
+                } else {
+                    next
+                };
+            }
         }
-        let is_retired = source.without == WithoutControl::Retired;
-        Next::Try(match is_retired || !self.rules.has(Rule::RetiredSaysSo) {
-            true => Plan::new(Step::Purge, Side::Source, exactly(source), Effect::Remove),
-            false => Plan::new(Step::Retire, Side::Source, Guard::Anyhow, Effect::Retire),
-        })
+        match source.control {
+            Some(_) => {
+                let guard = exactly(source);
+                Next::Try(Plan::new(Step::Purge, Side::Source, guard, Effect::Remove))
+            }
+            None => Next::Stop,
+        }
     }
 
     /// The target is lost; what the source's replica holds is what is left.

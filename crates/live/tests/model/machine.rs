@@ -129,10 +129,6 @@ impl Machine {
         };
         let (rule, is_drained) = match self.actors[index].role {
             Role::Unaware { .. } => return false,
-            Role::Closer => (
-                Rule::DrainBeforeRetiring,
-                all(|role| matches!(role, Role::Mover(_)), Actor::is_over),
-            ),
             Role::Forcer => (Rule::DrainBeforeForcing, all(|role| *role != Role::Forcer, idle)),
             _ => (
                 Rule::AdoptBehindBarrier,

@@ -97,9 +97,9 @@ fn nobody_waits_for_the_dead() {
             panic!("{}: no way out\n{}", machine.name, document::lines(&moves));
         }
     }
-    let rules = Rules::without(Rule::DrainBeforeRetiring);
-    let undrained = Machine { rules, ..configurations::completed() };
-    assert!(ending::find_trap(&undrained).is_some(), "a retired home traps its writers");
+    let rules = Rules::without(Rule::MarkBeforeRetiring);
+    let unmarked = Machine { rules, ..configurations::completed() };
+    assert!(ending::find_trap(&unmarked).is_some(), "a retired home traps its writers");
 }
 
 /// A schedule names the steps of the code, so that a test can lead the code through it.

@@ -30,7 +30,9 @@ pub(crate) enum Effect {
     Write(u8, Patch, Generation),
     /// The unit goes, control record and all.
     Remove,
-    /// The store is closed.
+    /// No unit begins at the store any more.
+    Close,
+    /// The store's part is over.
     Retire,
     /// The journal is forgotten.
     Forget,
@@ -57,6 +59,10 @@ impl Store {
     pub(crate) fn apply(&mut self, side: Side, apply: &Apply, rules: Rules) -> Outcome {
         let retired = self.without == WithoutControl::Retired && rules.has(Rule::RetiredSaysSo);
         if retired && apply.effect != Effect::Remove {
+            return Outcome::Lost;
+        }
+        let begins = apply.guard == Guard::Exactly(None, NOTHING);
+        if self.without == WithoutControl::Closed && begins {
             return Outcome::Lost;
         }
         if let Some(known) =
@@ -122,6 +128,7 @@ impl Store {
             Effect::Remove => {
                 *self = Self::new(self.without, NOTHING);
             }
+            Effect::Close => self.without = WithoutControl::Closed,
             Effect::Retire => {
                 if rules.has(Rule::RetiredSaysSo) {
                     self.without = WithoutControl::Retired;

@@ -109,7 +109,8 @@ fn authority(state: &State) -> Option<(u8, Store)> {
 
 /// Whether the home takes writes, or whoever meets it sealed can make one of both stores do so.
 fn is_writable(state: &State) -> bool {
-    state.source.without != WithoutControl::Retired || is_live(state, Side::Target)
+    let is_nowhere = Side::BOTH.into_iter().all(|side| state.at(side).control.is_none());
+    state.source.without != WithoutControl::Retired || is_live(state, Side::Target) || is_nowhere
 }
 
 fn holds_its_generation(state: &State, side: Side) -> bool {

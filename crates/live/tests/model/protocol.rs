@@ -1,7 +1,7 @@
 //! The code's decisions on the model's stores: what was seen becomes the code's views, and the
 //! step decided on becomes one conditional apply.
 
-use restow_live::protocol::{self as code, Home};
+use restow_live::protocol::{self as code, Goal, Home};
 use restow_live::view::{Behind, Filled, Seen as Views, Standing, Status as Told, View};
 use restow_live::{Rule, Rules, Side, Step};
 use restow_model::{Generation as Place, UnitDigest};
@@ -25,6 +25,7 @@ pub(crate) struct Mover {
     pub(crate) from: Side,
     pub(crate) epoch: u8,
     pub(crate) token: u8,
+    pub(crate) goal: Goal,
 }
 
 /// A step to try.
@@ -99,7 +100,7 @@ impl Protocol {
     }
 
     pub(crate) fn advance(self, mover: Mover, seen: &Seen) -> Next {
-        let who = code::Mover { from: mover.from, epoch: mover.epoch.into() };
+        let who = code::Mover { from: mover.from, epoch: mover.epoch.into(), goal: mover.goal };
         self.next(self.code().advance(who, &seen.views()), mover.token, seen)
     }
 
@@ -112,7 +113,7 @@ impl Protocol {
     }
 
     pub(crate) fn adopt(self, at: Side, seen: &Seen) -> Plan {
-        self.plan(self.code().adopt(at, seen.views().at(at)), 0, seen)
+        self.plan(self.code().adopt(at, &seen.views()), 0, seen)
     }
 
     pub(crate) fn mirror(self, at: Side, home: &Store, replica: &Store) -> Option<Plan> {
@@ -150,6 +151,7 @@ impl Protocol {
         };
         let guard = if is_guarded { exactly(store) } else { Guard::Anyhow };
         let effect = match plan.step {
+            Step::Publish => Effect::Promote(Some(control)),
             Step::Activate if store.staged.is_some() => {
                 Effect::Promote(self.has(Rule::OneStepActivation).then_some(control))
             }
@@ -206,6 +208,7 @@ fn view(store: &Store, other: &Store) -> View {
         without: match store.without {
             WithoutControl::Legacy => Without::Legacy,
             WithoutControl::Empty => Without::Empty,
+            WithoutControl::Closed => Without::Closed,
             WithoutControl::Retired => Without::Retired,
         },
         control: store.control.map(|control| standing(&control, store.records)),

@@ -61,6 +61,7 @@ removals! {
     TombstonesStay, created_and_removed, I2, "a removed unit begins a second chain";
     TombstonesStay, created_and_removed, I11, "its control record goes with it";
     RetiredSaysSo, completed, I5, "a purged unit is read as one that never was";
-    DrainBeforeRetiring, completed, I15, "a rollback makes a retired store the home";
+    CloseBeforeRetiring, begun_late, I15, "a unit begins at a store and is retired with it";
+    MarkBeforeRetiring, completed, I15, "a rollback makes a retired store the home";
     DrainBeforeForcing, forced, I4, "a write is answered that the forced home lacks";
 }

@@ -119,6 +119,7 @@ impl Journal {
 pub(crate) enum WithoutControl {
     Legacy,
     Empty,
+    Closed,
     Retired,
 }
 
@@ -155,6 +156,11 @@ impl Store {
 
     /// Whether the unit lives here although no control record says so.
     pub(crate) fn is_legacy(&self) -> bool {
-        self.control.is_none() && self.without == WithoutControl::Legacy
+        let lives_here = match self.without {
+            WithoutControl::Legacy => true,
+            WithoutControl::Closed => self.records != NOTHING,
+            WithoutControl::Empty | WithoutControl::Retired => false,
+        };
+        lives_here && self.control.is_none()
     }
 }

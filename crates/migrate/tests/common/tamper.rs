@@ -245,6 +245,10 @@ impl Store for Tampered {
         self.inner.apply(batch).await
     }
 
+    async fn release(&self) -> Result<()> {
+        self.inner.release().await
+    }
+
     async fn journal(&self, unit: UnitId, after: u64) -> Result<Told> {
         self.inner.journal(unit, after).await
     }

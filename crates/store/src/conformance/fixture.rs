@@ -253,12 +253,17 @@ impl Fixture {
 
     /// Retires the store, as completing a migration does.
     pub async fn retire(&self) -> Result<()> {
+        self.declare(WithoutControl::Retired).await
+    }
+
+    /// Lets the store say how it is read where it has no control record.
+    pub async fn declare(&self, without_control: WithoutControl) -> Result<()> {
         let name = RegisterName::store;
         let was = self.store.register_read(name()).await?;
         let id = was.as_ref().and_then(|(_, bytes)| StoreRecord::from_bytes(bytes)?.id);
-        let retired = StoreRecord { id, without_control: WithoutControl::Retired };
+        let now = StoreRecord { id, without_control };
         let was = was.map(|(etag, _)| etag);
-        let swap = self.store.register_swap(name(), was, retired.to_bytes()).await?;
+        let swap = self.store.register_swap(name(), was, now.to_bytes()).await?;
         assert!(matches!(swap, Swap::Swapped(_)), "{swap:?}");
         Ok(())
     }

@@ -81,7 +81,9 @@ macro_rules! conformance_cases {
                 several_at_once_agree,
                 a_copy_target_bears_no_mark,
                 a_migration_s_store_keeps_its_record,
-                a_retired_store_says_so;
+                a_retired_store_says_so,
+                a_closed_store_begins_no_unit,
+                a_released_store_is_a_plain_one;
             segments:
                 shares_hold_every_record_once,
                 an_empty_store_has_one_share_or_none;

@@ -1,6 +1,6 @@
 //! Cases of `Store::prepare`.
 
-use futures::future;
+use futures::{StreamExt, future};
 use restow_model::HomeState;
 
 use super::Fixture;
@@ -85,5 +85,51 @@ pub async fn a_retired_store_says_so(f: &Fixture) -> Result<()> {
     let left = seen(&f.scan(Segment::whole(Enumeration::Units), None).await?);
     assert_eq!(left.iter().map(|u| (&u.id, u.records.len())).collect::<Vec<_>>(), [(&unit(0), 1)]);
     assert_eq!(left[0].control.as_ref(), Some(&held));
+    Ok(())
+}
+
+/// At a closed store no unit begins; those that are there go on.
+pub async fn a_closed_store_begins_no_unit(f: &Fixture) -> Result<()> {
+    if !f.ready_live().await? {
+        return Ok(());
+    }
+    f.managed(&unit(0), HomeState::Live, (1, 0)).await?;
+    f.declare(WithoutControl::Closed).await?;
+    let put = || vec![Op::put(f.record(1, 1))];
+    let control = f.control(HomeState::Live, 1, 1);
+    let began = f.replace(&unit(1), Guard::Absent, put(), Then::Keep, control).await?;
+    assert_eq!(failed(&began), Some(ErrorKind::Retired), "{began:?}");
+    let since = Guard::LiveAt { term: 1, since: 0 };
+    assert!(f.run(&unit(0), since, put(), Then::Bump).await?.is_applied());
+    assert_eq!(f.records_of(&unit(0)).await?.len(), 2);
+    assert_eq!(f.unit(&unit(1)).await?, None);
+    Ok(())
+}
+
+/// What a migration left goes; units stay, can be written as before, and may move again.
+pub async fn a_released_store_is_a_plain_one(f: &Fixture) -> Result<()> {
+    if !f.ready_live().await? {
+        return Ok(());
+    }
+    f.managed(&unit(0), HomeState::Live, (1, 0)).await?;
+    f.managed(&unit(1), HomeState::Live, (1, 0)).await?;
+    let since = Guard::LiveAt { term: 1, since: 0 };
+    assert!(f.run(&unit(1), since, vec![], Then::Tombstone).await?.is_applied());
+    for _ in 0..2 {
+        f.store.release().await?;
+    }
+    let told = f.store.journal(unit(0), 0).await?;
+    assert_eq!(told.control, None);
+    let listed: Vec<_> = f.store.units().await?.collect().await;
+    let listed: Vec<_> = listed.into_iter().collect::<Result<_>>()?;
+    assert_eq!(listed, [(unit(0), None)]);
+    let put = vec![Op::put(f.record(1, 1))];
+    f.done(&unit(0), Guard::Unmanaged, put, Then::Keep).await?;
+    assert_eq!(f.records_of(&unit(0)).await?.len(), 2);
+    let again = f.store.prepare(Role::Source, "again").await?;
+    let legacy = WithoutControl::Legacy;
+    assert_eq!((again.id.as_deref(), again.without_control), (Some("again"), legacy));
+    f.declare(WithoutControl::Retired).await?;
+    assert_eq!(f.store.release().await.map_err(|e| e.kind()), Err(ErrorKind::Retired));
     Ok(())
 }

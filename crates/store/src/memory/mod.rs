@@ -162,7 +162,7 @@ impl Store for MemoryStore {
         self.change(|state| {
             let (record, is_new) = managed::prepared(state.store_record()?, role, id);
             if is_new {
-                state.swap(RegisterName::store(), None, record.to_bytes());
+                state.declare(&record);
             }
             Ok(record)
         })
@@ -217,6 +217,10 @@ impl Store for MemoryStore {
     async fn trim(&self, unit: UnitId, upto: u64) -> Result<()> {
         self.keeps_control("trim a journal")?;
         self.change(|state| state.trim(&unit, upto))
+    }
+
+    async fn release(&self) -> Result<()> {
+        self.change(State::release)
     }
 
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {

@@ -85,6 +85,24 @@ impl State {
         Swap::Swapped(etag)
     }
 
+    /// Writes the store's record.
+    pub(super) fn declare(&mut self, record: &StoreRecord) {
+        let was = self.registers.get(&RegisterName::store()).map(|(etag, _)| etag.clone());
+        self.swap(RegisterName::store(), was.as_ref(), record.to_bytes());
+    }
+
+    pub(super) fn release(&mut self) -> Result<()> {
+        let Some(record) = managed::released(self.store_record()?.as_ref())? else {
+            return Ok(());
+        };
+        for unit in self.units.values_mut().map(Arc::make_mut) {
+            (unit.control, unit.journal) = (None, Vec::new());
+        }
+        self.units.retain(|_, unit| unit.is_there());
+        self.declare(&record);
+        Ok(())
+    }
+
     pub(super) fn journal(&self, id: &UnitId, after: u64) -> Result<Told> {
         self.not_retired("read a journal")?;
         let unit = self.units.get(id);

@@ -195,6 +195,10 @@ impl Store for Fault {
         self.dice.call(self.inner.purge(unit, exactly)).await
     }
 
+    async fn release(&self) -> Result<()> {
+        self.dice.call(self.inner.release()).await
+    }
+
     async fn optimize(&self) -> Result<()> {
         self.inner.optimize().await
     }

@@ -215,6 +215,10 @@ impl Store for Meter {
         self.call("purge", self.inner.purge(unit, exactly)).await
     }
 
+    async fn release(&self) -> Result<()> {
+        self.call("release", self.inner.release()).await
+    }
+
     async fn optimize(&self) -> Result<()> {
         self.call("optimize", self.inner.optimize()).await
     }

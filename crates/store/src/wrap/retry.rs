@@ -206,6 +206,10 @@ impl Store for Retry {
         self.attempt(|| self.inner.purge(unit.clone(), exactly.clone())).await
     }
 
+    async fn release(&self) -> Result<()> {
+        self.attempt(|| self.inner.release()).await
+    }
+
     async fn optimize(&self) -> Result<()> {
         self.inner.optimize().await
     }

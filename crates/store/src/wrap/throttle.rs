@@ -132,6 +132,10 @@ impl Store for Throttle {
         self.inner.purge(unit, exactly).await
     }
 
+    async fn release(&self) -> Result<()> {
+        self.inner.release().await
+    }
+
     async fn optimize(&self) -> Result<()> {
         self.inner.optimize().await
     }

@@ -103,13 +103,40 @@ pub fn prepare(
     role: Role,
     id: &str,
 ) -> Result<StoreRecord, Fail> {
+    let held = store(tx, table)?;
+    let (record, is_new) = managed::prepared(held, role, id);
+    if !is_new {
+        return Ok(record);
+    }
+    // Whoever came first is seen only behind the lock.
+    lock(tx, "pg_advisory_xact_lock", table, &RegisterName::store())?;
     let (record, is_new) = managed::prepared(store(tx, table)?, role, id);
-    if is_new
-        && let Swap::Lost(_) = change(tx, table, &RegisterName::store(), None, &record.to_bytes())?
-    {
-        return Ok(store(tx, table)?.unwrap_or(record));
+    if is_new {
+        declare(tx, table, &record)?;
     }
     Ok(record)
+}
+
+/// Ends the store's part in migrations; says whether it had one, so that what is kept beside the
+/// units goes too. Waits for everybody who writes.
+pub fn release(tx: &mut Transaction<'_>, table: &str) -> Result<bool, Fail> {
+    lock(tx, "pg_advisory_xact_lock", table, &RegisterName::store())?;
+    let record = managed::released(store(tx, table)?.as_ref())?;
+    if let Some(record) = &record {
+        declare(tx, table, record)?;
+    }
+    Ok(record.is_some())
+}
+
+/// Writes the store's record; the caller holds its lock.
+fn declare(
+    tx: &mut Transaction<'_>,
+    table: &str,
+    record: &StoreRecord,
+) -> Result<(), postgres::Error> {
+    let name = RegisterName::store();
+    let was = read(tx, table, &name.0)?.map(|(etag, _)| etag);
+    change(tx, table, &name, was.as_ref(), &record.to_bytes()).map(drop)
 }
 
 fn lock(

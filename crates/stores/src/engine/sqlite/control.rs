@@ -38,6 +38,12 @@ pub fn save(connection: &Connection, unit: &UnitId, beside: &Beside) -> rusqlite
     connection.prepare_cached(sql)?.execute(values).map(drop)
 }
 
+/// Removes what stands beside every unit, and every journal.
+pub fn clear(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM restow_control", [])?;
+    journal::clear(connection)
+}
+
 /// Removes it, and the unit's journal.
 pub fn remove(connection: &Connection, unit: &UnitId) -> rusqlite::Result<()> {
     let sql = "DELETE FROM restow_control WHERE unit = ?1";

@@ -13,6 +13,11 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS restow_journal (
 const BY_OPERATION: &str = "CREATE UNIQUE INDEX IF NOT EXISTS restow_journal_op
     ON restow_journal (unit, op_id) WHERE op_id IS NOT NULL";
 
+/// Forgets every entry.
+pub fn clear(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM restow_journal", []).map(drop)
+}
+
 /// Makes the table.
 pub fn make(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute(TABLE, [])?;

@@ -74,9 +74,25 @@ pub fn store(connection: &Connection) -> Result<Option<StoreRecord>, Fail> {
 pub fn prepare(connection: &Connection, role: Role, id: &str) -> Result<StoreRecord, Fail> {
     let (record, is_new) = managed::prepared(store(connection)?, role, id);
     if is_new {
-        change(connection, &RegisterName::store(), None, &record.to_bytes())?;
+        declare(connection, &record)?;
     }
     Ok(record)
+}
+
+/// Ends the store's part in migrations; says whether it had one, so that what is kept beside the
+/// units goes too. The caller holds the write lock.
+pub fn release(connection: &Connection) -> Result<bool, Fail> {
+    let record = managed::released(store(connection)?.as_ref())?;
+    if let Some(record) = &record {
+        declare(connection, record)?;
+    }
+    Ok(record.is_some())
+}
+
+fn declare(connection: &Connection, record: &StoreRecord) -> rusqlite::Result<()> {
+    let name = RegisterName::store();
+    let was = read(connection, &name.0)?.map(|(etag, _)| etag);
+    change(connection, &name, was.as_ref(), &record.to_bytes()).map(drop)
 }
 
 fn etag(version: i64) -> Etag {

@@ -96,6 +96,11 @@ impl Store for LangGraphPostgres {
         self.server.run("trim a journal", move |_| write::trim(&this, &unit, upto)).await
     }
 
+    async fn release(&self) -> Result<()> {
+        let this = self.clone();
+        self.server.run("release a store", move |_| write::release(&this)).await
+    }
+
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
         let this = self.clone();
         self.server.run("purge a unit", move |_| write::purge(&this, &unit, &exactly)).await

@@ -85,6 +85,16 @@ impl Store for LangGraphSqlite {
         self.writing("trim a journal", move |c| control::trim(c, &unit, upto)).await
     }
 
+    async fn release(&self) -> Result<()> {
+        self.writing("release a store", |connection| {
+            if registers::release(connection)? {
+                engine_control::clear(connection)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
         self.writing("purge a unit", move |c| control::purge(c, &unit, &exactly)).await
     }

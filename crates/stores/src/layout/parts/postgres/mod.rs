@@ -292,6 +292,19 @@ impl Store for PartsPostgres {
         self.change("trim a journal", unit, move |work, unit| beside::trim(work, unit, upto)).await
     }
 
+    async fn release(&self) -> Result<()> {
+        const OPERATION: &str = "release a store";
+        self.to_be_written()?;
+        let tables = self.tables.clone();
+        let work = move |server: &Server| {
+            server.write(OPERATION, |tx| match registers::release(tx, &tables.register)? {
+                true => Ok(tables.clear_control(tx)?),
+                false => Ok(()),
+            })
+        };
+        self.server.run(OPERATION, work).await
+    }
+
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
         self.change("remove a unit", unit, move |work, unit| beside::purge(work, unit, &exactly))
             .await

@@ -185,6 +185,17 @@ impl Tables {
         ))
     }
 
+    /// What a migration kept beside the units goes; a unit that was removed leaves nothing.
+    pub(super) fn clear_control(&self, tx: &mut Transaction<'_>) -> Result<(), postgres::Error> {
+        let Self { unit, journal, .. } = self;
+        tx.batch_execute(&format!(
+            "DELETE FROM {unit} WHERE control IS NOT NULL AND NOT staged \
+                 AND substr(digest, 1, 8) = decode('0000000000000000', 'hex'); \
+             UPDATE {unit} SET control = NULL, version = version + 1 WHERE control IS NOT NULL; \
+             DELETE FROM {journal}"
+        ))
+    }
+
     /// Keeps everybody else from making tables until the transaction ends.
     fn lock(&self, tx: &mut Transaction<'_>) -> Result<(), postgres::Error> {
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";

@@ -219,6 +219,16 @@ impl Store for PartsSqlite {
         .await
     }
 
+    async fn release(&self) -> Result<()> {
+        self.transact("release a store", |tx| {
+            if registers::release(tx)? {
+                schema::clear_control(tx)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
         self.transact("remove a unit", move |tx| {
             beside::purge(&mut Rows::new(tx)?, &unit, &exactly).map_err(Ended::fail)

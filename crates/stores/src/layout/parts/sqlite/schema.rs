@@ -49,6 +49,16 @@ CREATE TABLE IF NOT EXISTS restow_part (
 CREATE UNIQUE INDEX IF NOT EXISTS restow_part_first ON restow_part (unit_no, first);
 ";
 
+/// What a migration kept beside the units goes; a unit that was removed leaves nothing.
+pub fn clear_control(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "DELETE FROM restow_unit WHERE control IS NOT NULL AND token IS NULL
+             AND substr(digest, 1, 8) = zeroblob(8);
+         UPDATE restow_unit SET control = NULL, version = version + 1 WHERE control IS NOT NULL;",
+    )?;
+    journal::clear(connection)
+}
+
 /// What a database file is, as far as this layout is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {

@@ -39,9 +39,10 @@ pub(super) fn build(server: &Server, tables: &Tables, build: &Build) -> Result<O
     }
     let (statement, done) = match is_valid {
         Some(true) => return Ok(None),
-        Some(false) => {
-            (format!("DROP INDEX CONCURRENTLY IF EXISTS {index}"), "whose build was cut short, dropped")
-        }
+        Some(false) => (
+            format!("DROP INDEX CONCURRENTLY IF EXISTS {index}"),
+            "whose build was cut short, dropped",
+        ),
         None => {
             let name = quoted(build.name);
             let statement = format!("CREATE INDEX CONCURRENTLY {name} ON {on} (thread_id)");

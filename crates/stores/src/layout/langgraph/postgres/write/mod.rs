@@ -281,6 +281,18 @@ pub(super) fn trim(this: &LangGraphPostgres, unit: &UnitId, upto: u64) -> Result
     })
 }
 
+/// Ends the store's part in migrations.
+pub(super) fn release(this: &LangGraphPostgres) -> Result<(), Stop> {
+    let tables = &*this.tables;
+    this.server.write("release a store", |tx| {
+        if registers::release(tx, &tables.register)? {
+            let (control, journal) = (&tables.control, &tables.journal);
+            tx.batch_execute(&format!("DELETE FROM {control}; DELETE FROM {journal}"))?;
+        }
+        Ok(())
+    })
+}
+
 /// Takes the locks of units, which every writer of restow's takes, in one order, and holds what the
 /// store says of itself as it is: whoever retires it waits for all who write.
 fn lock<'u>(

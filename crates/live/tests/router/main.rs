@@ -1,6 +1,8 @@
 //! The router over memory stores, strong and weak: what its callers may rely on.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends loudly")]
 
+mod ending;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -9,7 +11,8 @@ use futures::StreamExt;
 use futures::future::join_all;
 use restow_live::config::{Acknowledge, Config, Phase};
 use restow_live::{
-    Change, Limits, Moved, Pair, Router, RouterOptions, Side, Standings, Step, Watch, Written,
+    Change, Errand, Limits, Moved, Pair, Router, RouterOptions, Side, Standings, Step, Watch,
+    Written,
 };
 use restow_model::{Body, Dialect, Digest, Key, Record, UnitId};
 use restow_store::clock::ManualClock;
@@ -305,19 +308,20 @@ async fn a_sweep_moves_what_is_elsewhere() {
         };
         let there = (0..60).filter(wanted).count() as u64;
         let before = router.standings().await.expect("a count");
-        let swept = router.sweep(3, &AtomicBool::new(false)).await.expect("a sweep");
+        let swept = router.sweep(Errand::Place, 3, &AtomicBool::new(false)).await.expect("a sweep");
         assert_eq!((swept.moved, swept.failed), (before.misplaced, 0));
         let count = router.standings().await.expect("a count");
         let expected = Standings {
             units: 60,
             at_source: 60 - there,
             at_target: there,
+            uncopied: count.uncopied,
             ..Standings::default()
         };
         assert_eq!(count, expected);
     }
     let stopped = again(&world, Config { epoch: 6, ..moving(10_000) });
-    let swept = stopped.sweep(3, &AtomicBool::new(true)).await.expect("a sweep");
+    let swept = stopped.sweep(Errand::Place, 3, &AtomicBool::new(true)).await.expect("a sweep");
     assert!(swept.stopped && swept.moved == 0);
 }
 
@@ -327,7 +331,7 @@ async fn what_a_rollback_would_lack_is_counted() {
     let world = world(0, strong(), moving(0)).await;
     fill(&world, 5).await;
     let router = again(&world, Config { epoch: 2, ..moving(10_000) });
-    router.sweep(2, &AtomicBool::new(false)).await.expect("a sweep");
+    router.sweep(Errand::Place, 2, &AtomicBool::new(false)).await.expect("a sweep");
     assert!(router.standings().await.expect("a count").rollback_ready());
     let unit = UnitId::new("unit-3");
     router.write(&unit, put(0, "unmirrored")).await.expect("a write");
@@ -348,7 +352,7 @@ async fn a_sweep_names_what_it_cannot_move() {
     let change = Change { ops: vec![Op::put(record)], ..put(0, "") };
     world.router.write(&odd, change).await.expect("a write");
     let router = again(&world, Config { epoch: 2, ..moving(10_000) });
-    let swept = router.sweep(2, &AtomicBool::new(false)).await.expect("a sweep");
+    let swept = router.sweep(Errand::Place, 2, &AtomicBool::new(false)).await.expect("a sweep");
     assert_eq!((swept.moved, swept.failed), (4, 1));
     assert_eq!(swept.failures[0].0, odd);
     let written = router.write(&odd, put(2, "still")).await.expect("a write");

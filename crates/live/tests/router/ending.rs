@@ -1,0 +1,127 @@
+//! Copying ahead, and the two ends of a migration: completed, cancelled; then both cleaned up.
+
+use super::*;
+use restow_store::{ErrorKind, RegisterName, StoreRecord, WithoutControl};
+
+fn at(phase: Phase, epoch: u64) -> Config {
+    Config { phase, epoch, ..Config::default() }
+}
+
+/// Lets a configuration stand in the source, as every later step of the migration's does.
+async fn configure(world: &World, phase: Phase) -> Router {
+    let pair = world.router.pair();
+    let held = pair.config().await.expect("a configuration");
+    let now = pair.configure(&held, at(phase, 0)).await.expect("a change").config;
+    again(world, now)
+}
+
+async fn sweep(router: &Router, errand: Errand) -> u64 {
+    let swept = router.sweep(errand, 2, &AtomicBool::new(false)).await.expect("a sweep");
+    assert_eq!(swept.failed, 0, "{:?}", swept.failures);
+    swept.moved
+}
+
+async fn says(store: &MemoryStore) -> WithoutControl {
+    let held = store.register_read(RegisterName::store()).await.expect("a register");
+    let (_, bytes) = held.expect("a store's record");
+    StoreRecord::from_bytes(&bytes).expect("a record").without_control
+}
+
+/// What was copied ahead stays at its home, is kept up, and only has to be sealed by a move.
+#[tokio::test]
+async fn a_copy_ahead_is_a_replica() {
+    for options in [strong(), [MemoryOptions::weakest(), MemoryOptions::weakest()]] {
+        let world = world(7, options, moving(0)).await;
+        world.router.write(&unit(), put(3, "before")).await.expect("a write");
+        let copied = world.router.copy_to(&unit(), Side::Target).await.expect("a copy");
+        assert_eq!((copied, home(&world).await), (Moved::Copied, Some(Side::Source)));
+        let count = world.router.standings().await.expect("a count");
+        assert_eq!((count.at_source, count.uncopied, count.staging), (1, 0, 0));
+        world.router.write(&unit(), put(4, "behind")).await.expect("a write");
+        assert_eq!(world.router.standings().await.expect("a count").uncopied, 1);
+        assert!(world.router.mirror(&unit()).await.expect("a mirror"));
+        assert_eq!(world.router.standings().await.expect("a count").uncopied, 0);
+        let before = texts(&world.router).await;
+        world.router.move_to(&unit(), Side::Target).await.expect("a move");
+        assert_eq!((home(&world).await, texts(&world.router).await), (Some(Side::Target), before));
+    }
+}
+
+/// A completed migration: all stay at the target, new units begin there, the source refuses.
+#[tokio::test]
+async fn a_completed_migration_leaves_nothing_behind() {
+    let world = world(0, strong(), moving(0)).await;
+    fill(&world, 20).await;
+    let early = again(&world, Config { epoch: 1, ..moving(0) });
+    let error = early.finish(2, &AtomicBool::new(false)).await.expect_err("a refusal");
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    configure(&world, Phase::Move).await;
+    let router = configure(&world, Phase::Cleanup).await;
+    let finished = router.finish(2, &AtomicBool::new(false)).await.expect("an end");
+    assert!(finished.is_retired && finished.swept.moved == 20, "{finished:?}");
+    assert_eq!(says(&world.source).await, WithoutControl::Retired);
+    // One that still goes by the first configuration finds everything, and brings nothing back.
+    let there = UnitId::new("unit-3");
+    assert_eq!(early.resolve(&there).await.expect("a home"), Some(Side::Target));
+    assert_eq!(early.move_to(&there, Side::Source).await.expect("an answer"), Moved::Stays);
+    let written = early.write(&UnitId::new("late"), put(0, "late")).await.expect("a write");
+    assert!(matches!(written, Written::Made(Side::Target, _)), "{written:?}");
+    assert!(router.finish(2, &AtomicBool::new(false)).await.expect("an end").is_retired);
+    let cleaned = router.clean_up(false, &AtomicBool::new(false)).await.expect("a clean-up");
+    assert_eq!((cleaned.units, cleaned.left), (20, 0));
+    assert_eq!(says(&world.target).await, WithoutControl::Legacy);
+    let plain = UnitOps::new(unit(), Dialect::Any, Guard::Unmanaged, vec![], Then::Keep);
+    let plain = UnitOps { ops: put(1, "plain").ops.into(), ..plain };
+    let outcomes = world.target.apply(Batch { units: vec![plain] }).await.expect("an outcome");
+    assert!(outcomes[0].is_applied(), "{outcomes:?}");
+}
+
+/// What is released may be the source of the next migration, records and all.
+#[tokio::test]
+async fn a_target_becomes_a_source() {
+    let world = world(0, strong(), moving(0)).await;
+    fill(&world, 3).await;
+    configure(&world, Phase::Move).await;
+    let router = configure(&world, Phase::Cleanup).await;
+    router.finish(1, &AtomicBool::new(false)).await.expect("an end");
+    router.clean_up(true, &AtomicBool::new(false)).await.expect("a clean-up");
+    let next = MemoryStore::default();
+    let pair = Pair::open("n", (Arc::new(world.target), "t2"), (Arc::new(next), "u")).await;
+    let options = RouterOptions::new("next", Arc::new(ManualClock::default()));
+    let router = Router::with_config(pair.expect("two stores"), moving(10_000), options);
+    assert_eq!(sweep(&router, Errand::Place).await, 3);
+    assert_eq!(router.standings().await.expect("a count").at_target, 3);
+}
+
+/// A cancelled migration: all are at the source again, and the target is done with.
+#[tokio::test]
+async fn a_cancelled_migration_is_as_if_it_had_never_been() {
+    let world = world(0, strong(), moving(0)).await;
+    fill(&world, 9).await;
+    sweep(&configure(&world, Phase::Full).await, Errand::Place).await;
+    let router = configure(&world, Phase::Cancelled).await;
+    let finished = router.finish(2, &AtomicBool::new(false)).await.expect("an end");
+    assert!(finished.is_retired, "{finished:?}");
+    assert_eq!(says(&world.target).await, WithoutControl::Retired);
+    let cleaned = router.clean_up(false, &AtomicBool::new(false)).await.expect("a clean-up");
+    assert_eq!((cleaned.units, cleaned.left), (9, 0));
+    assert_eq!(says(&world.source).await, WithoutControl::Legacy);
+    assert_eq!(world.source.units().await.expect("units").count().await, 9);
+}
+
+/// Movers rest while they are told to; clients do not notice.
+#[tokio::test]
+async fn a_pause_holds_for_movers_alone() {
+    let world = world(0, strong(), moving(0)).await;
+    fill(&world, 4).await;
+    let router = configure(&world, Phase::Full).await;
+    let held = router.pair().config().await.expect("a configuration");
+    let paused = Config { paused: true, ..held.config.clone() };
+    let held = router.pair().configure(&held, paused).await.expect("a change");
+    let swept = router.sweep(Errand::Place, 2, &AtomicBool::new(false)).await.expect("a sweep");
+    assert!(swept.stopped && swept.moved == 0, "{swept:?}");
+    router.write(&UnitId::new("unit-1"), put(1, "on")).await.expect("a write");
+    let on = Config { paused: false, ..held.config.clone() };
+    router.pair().configure(&held, on).await.expect("a change");
+    assert_eq!(sweep(&router, Errand::Place).await, 4);
+}
