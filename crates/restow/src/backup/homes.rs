@@ -151,6 +151,10 @@ impl Store for Homes {
         Err(only_read())
     }
 
+    async fn release(&self) -> Result<()> {
+        Err(only_read())
+    }
+
     async fn purge(&self, _unit: UnitId, _exactly: Stamp) -> Result<Purged> {
         Err(only_read())
     }
