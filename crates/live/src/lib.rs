@@ -7,6 +7,7 @@
 //! this crate's tests checks the decisions of [`protocol`] as they stand.
 
 mod combine;
+mod compare;
 pub mod config;
 mod ending;
 mod fleet;
@@ -25,6 +26,7 @@ pub mod view;
 mod watch;
 mod writer;
 
+pub use compare::Compared;
 pub use ending::{Cleaned, Finished};
 pub use fleet::{Errand, Listed, Standings, Swept};
 pub use hand::{Limits, OperationIds};

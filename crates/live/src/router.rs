@@ -112,7 +112,7 @@ impl Router {
         Ok(Arc::clone(&held))
     }
 
-    fn hand<'a>(&'a self, unit: &'a UnitId) -> Hand<'a> {
+    pub(crate) fn hand<'a>(&'a self, unit: &'a UnitId) -> Hand<'a> {
         Hand {
             pair: &self.pair,
             unit,

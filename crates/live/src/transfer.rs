@@ -9,6 +9,7 @@ use restow_store::{
     UnitOps, View as Records,
 };
 
+use crate::Side;
 use crate::hand::{Done, Hand, is_tombstone};
 use crate::look::{Looks, damaged};
 use crate::protocol::Plan;
@@ -244,29 +245,38 @@ impl Hand<'_> {
         };
         let view = Records::Staged(token.clone());
         let what = Selection { view, content: Content::Checked, ..Selection::default() };
-        let store = self.pair.store(plan.at);
-        let mut frames = store.read(vec![self.unit.clone()], what).await?;
-        // A copy that was published or dropped meanwhile has no frame at all.
+        let Some(sum) = self.sum(plan.at, control, what).await? else {
+            self.watch.before(plan.step, plan.at, self.unit).await;
+            return Ok(Done::Lost);
+        };
+        if sum != *claimed {
+            return Ok(Done::Differs);
+        }
+        self.send_in_pieces(plan, looks, plan.now, Vec::new()).await
+    }
+
+    /// Reads what a store holds, and sums it; nothing where the control record is not the one that
+    /// was seen, or what was to be read is gone.
+    pub(crate) async fn sum(
+        &self,
+        at: Side,
+        seen: &Control,
+        what: Selection,
+    ) -> Result<Option<UnitDigest>> {
+        let mut frames = self.pair.store(at).read(vec![self.unit.clone()], what).await?;
         let (mut sum, mut began, mut is_same) = (UnitDigest::default(), false, true);
         while let Some(frame) = frames.next().await {
             match frame? {
-                Frame::Begin { control: now, .. } | Frame::End { control: now, .. } => {
+                Frame::Begin { control, .. } | Frame::End { control, .. } => {
                     began = true;
-                    is_same &= now.as_ref() == Some(control);
+                    is_same &= control.as_ref() == Some(seen);
                 }
                 Frame::Record(record) => sum.merge(&record.summed()),
                 Frame::Damaged { place, why, .. } => return Err(damaged(self.unit, &place, &why)),
                 Frame::Mark(_) => {}
             }
         }
-        if !(began && is_same) {
-            self.watch.before(plan.step, plan.at, self.unit).await;
-            return Ok(Done::Lost);
-        }
-        if sum != *claimed {
-            return Ok(Done::Differs);
-        }
-        self.send_in_pieces(plan, looks, plan.now, Vec::new()).await
+        Ok((began && is_same).then_some(sum))
     }
 
     /// Takes the next record of a unit out of its frames.

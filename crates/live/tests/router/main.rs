@@ -11,13 +11,13 @@ use futures::StreamExt;
 use futures::future::join_all;
 use restow_live::config::{Acknowledge, Config, Phase};
 use restow_live::{
-    Change, Errand, Limits, Moved, Pair, Router, RouterOptions, Side, Standings, Step, Watch,
-    Written,
+    Change, Compared, Errand, Limits, Moved, Pair, Router, RouterOptions, Side, Standings, Step,
+    Watch, Written,
 };
-use restow_model::{Body, Dialect, Digest, Key, Record, UnitId};
+use restow_model::{Body, Control, Dialect, Digest, Key, Record, UnitId};
 use restow_store::clock::ManualClock;
 use restow_store::memory::{MemoryOptions, MemoryStore};
-use restow_store::{Batch, Expect, Frame, Guard, Op, Selection, Store as _, Then, UnitOps};
+use restow_store::{Batch, Expect, Frame, Guard, Op, Selection, Stamp, Store as _, Then, UnitOps};
 
 struct World {
     source: MemoryStore,
@@ -357,4 +357,34 @@ async fn a_sweep_names_what_it_cannot_move() {
     assert_eq!(swept.failures[0].0, odd);
     let written = router.write(&odd, put(2, "still")).await.expect("a write");
     assert!(matches!(written, Written::Made(Side::Source, _)), "{written:?}");
+}
+
+/// A replica is compared with its home byte by byte: behind, equal, damaged, or not there.
+#[tokio::test]
+async fn a_replica_is_compared_with_its_home() {
+    let world = world(4, strong(), moving(0)).await;
+    let compared = async || world.router.compare(&unit()).await.expect("an answer");
+    world.router.write(&unit(), put(1, "first")).await.expect("a write");
+    assert_eq!(compared().await, Compared::Alone);
+    world.router.copy_to(&unit(), Side::Target).await.expect("a copy");
+    assert_eq!(compared().await, Compared::Equal);
+    world.router.write(&unit(), put(2, "later")).await.expect("a write");
+    assert_eq!(compared().await, Compared::Lags);
+    assert!(world.router.mirror(&unit()).await.expect("a mirror"));
+    assert_eq!(compared().await, Compared::Equal);
+    // A mirror that puts another record than the one that was written.
+    world.router.write(&unit(), put(3, "right")).await.expect("a write");
+    let control = async |store: &MemoryStore| {
+        let told = store.journal(unit(), 0).await.expect("a journal");
+        told.control.expect("a control record")
+    };
+    let (home, held) = (control(&world.source).await, control(&world.target).await);
+    let now = Control { generation: home.generation, ..held.clone() };
+    let guard = Guard::Exactly(Stamp::Control(Box::new(held)));
+    let ops = vec![Op::put(record(3, "wrong"))];
+    let ops = UnitOps::new(unit(), Dialect::Any, guard, ops, Then::Keep);
+    let ops = UnitOps { control: Some(Box::new(now)), ..ops };
+    let outcomes = world.target.apply(Batch { units: vec![ops] }).await.expect("an outcome");
+    assert!(outcomes[0].is_applied(), "{outcomes:?}");
+    assert_eq!(compared().await, Compared::Differs);
 }
