@@ -5,7 +5,6 @@ use restow_store::{Content, Result, Selection};
 
 use crate::hand::Hand;
 use crate::protocol::Home;
-use crate::view::Status;
 use crate::{Router, Side};
 
 /// So many times a unit may be written while it is compared.
@@ -44,10 +43,10 @@ impl Hand<'_> {
             let (Some(control), Some(replica)) = (&home.control, &other.control) else {
                 return Ok(Compared::Alone);
             };
-            if !other.view.is(Status::Copy) {
+            if other.view.staging().is_some() {
                 return Ok(Compared::Alone);
             }
-            if control.generation.seq != replica.generation.seq {
+            if !other.view.is_replica_of(&home.view) {
                 return Ok(Compared::Lags);
             }
             let what = Selection { content: Content::Checked, ..Selection::default() };

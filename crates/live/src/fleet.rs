@@ -31,6 +31,11 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// Says whether both stores have something of the unit.
+    pub(crate) fn is_in_both(&self) -> bool {
+        self.source.is_some() && self.target.is_some()
+    }
+
     fn has(&self, side: Side) -> Option<&Option<Control>> {
         match side {
             Side::Source => self.source.as_ref(),
@@ -89,8 +94,8 @@ impl Standings {
 pub enum Errand {
     /// Move it to where the configuration wants it.
     Place,
-    /// Give it an up-to-date replica in the store that is not its home.
-    Copy,
+    /// Give it an up-to-date replica in a store, where its home is the other one.
+    Copy(Side),
     /// Move it to a store for good.
     Keep(Side),
 }
@@ -157,7 +162,8 @@ impl Router {
             Side::Target => count.at_target += 1,
         }
         count.misplaced += u64::from(self.wanted(&listed.unit) != home);
-        count.uncopied += u64::from(self.needs(Errand::Copy, listed).is_some());
+        let lacks = |side| self.needs(Errand::Copy(side), listed).is_some();
+        count.uncopied += u64::from(Side::BOTH.into_iter().any(lacks));
         let at = |side: Side| seen.at(side).control.map(|c| (c.generation.seq, c.digest));
         let replica = seen.at(home.other());
         if let (Some((seq, digest)), Some((other, content))) = (at(home), at(home.other())) {
@@ -204,7 +210,7 @@ impl Router {
         match errand {
             // By the configuration as it is by now.
             Errand::Place => self.place(unit).await,
-            Errand::Copy => self.copy_to(unit, to).await,
+            Errand::Copy(_) => self.copy_to(unit, to).await,
             Errand::Keep(_) => self.send(unit, to, Goal::LastHome).await,
         }
     }
@@ -238,13 +244,11 @@ impl Router {
                 (at != wanted).then_some(wanted)
             }
             (Errand::Place, _) => Some(self.wanted(&listed.unit)),
-            (Errand::Copy, Home::At(at)) => {
-                let replica = seen.at(at.other());
-                let is_equal = replica.generation() == seen.at(at).generation();
-                (!(is_equal && replica.is(Status::Copy))).then_some(at.other())
+            (Errand::Copy(to), Home::At(at)) if at != to => {
+                (!seen.at(to).is_replica_of(seen.at(at))).then_some(to)
             }
-            (Errand::Copy, Home::Legacy(at) | Home::Sealed(at)) => Some(at.other()),
-            (Errand::Copy, Home::Unclear) => None,
+            (Errand::Copy(to), Home::Legacy(at) | Home::Sealed(at)) if at != to => Some(to),
+            (Errand::Copy(_), _) => None,
             (Errand::Keep(at), home) => {
                 let epoch = seen.at(at).control.map_or(0, |control| control.epoch);
                 (!self.is_kept(at, home, epoch)).then_some(at)

@@ -213,6 +213,11 @@ impl Router {
         self.hand(unit).mirror_now(self.wanted(unit)).await
     }
 
+    /// The time that has passed since some moment.
+    pub(crate) fn now(&self) -> std::time::Duration {
+        self.clock.monotonic()
+    }
+
     pub(crate) fn next_id(&self) -> Digest {
         self.ids.next()
     }

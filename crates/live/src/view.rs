@@ -137,6 +137,12 @@ impl View {
         self.staging().map_or(self.generation().seq, |staging| staging.base)
     }
 
+    /// Says whether this is a replica of a home's last write; what was the home before is one.
+    pub fn is_replica_of(&self, home: &Self) -> bool {
+        let is_replica = self.is(Status::Copy) || self.is(Status::Sealed);
+        is_replica && self.generation().seq == home.generation().seq
+    }
+
     /// Says whether the unit lives here although no control record says so.
     pub fn is_legacy(&self) -> bool {
         let lives_here = match self.without {

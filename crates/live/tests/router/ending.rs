@@ -1,6 +1,9 @@
 //! Copying ahead, and the two ends of a migration: completed, cancelled; then both cleaned up.
 
+use std::time::Duration;
+
 use super::*;
+use restow_live::{Gate, GateOptions};
 use restow_store::{ErrorKind, RegisterName, StoreRecord, WithoutControl};
 
 fn at(phase: Phase, epoch: u64) -> Config {
@@ -107,6 +110,35 @@ async fn a_cancelled_migration_is_as_if_it_had_never_been() {
     assert_eq!((cleaned.units, cleaned.left), (9, 0));
     assert_eq!(says(&world.source).await, WithoutControl::Legacy);
     assert_eq!(world.source.units().await.expect("units").count().await, 9);
+}
+
+/// More units move only where nothing is damaged, nothing lags, and a sample compares equal.
+#[tokio::test]
+async fn a_gate_says_what_is_wrong() {
+    let world = world(0, strong(), moving(0)).await;
+    fill(&world, 12).await;
+    let options = GateOptions { sample: 5, ..GateOptions::default() };
+    let router = configure(&world, Phase::Full).await;
+    let mirrored = Config { mirrors: true, ..router.config().as_ref().clone() };
+    let gate = router.gate(&options).await.expect("a look");
+    assert_eq!((gate.equal, gate.standings.at_source), (0, 12), "nothing is in both stores");
+    sweep(&router, Errand::Place).await;
+    let gate = router.gate(&options).await.expect("a look");
+    assert_eq!((gate.equal, gate.behind, gate.failures.len()), (5, 0, 0));
+    gate.pass(&mirrored, &options).expect("an open gate");
+    let slow = GateOptions { p99_max: Some(Duration::ZERO), ..options };
+    let late = Gate { p99: Duration::from_millis(2), ..Gate::default() };
+    assert!(late.pass(&mirrored, &slow).expect_err("a closed gate").to_string().contains("2 ms"));
+    router.write(&UnitId::new("unit-7"), put(1, "unmirrored")).await.expect("a write");
+    let gate = router.gate(&options).await.expect("a look");
+    let error = gate.pass(&mirrored, &options).expect_err("a closed gate");
+    assert!(error.to_string().contains("mirror_lag 1"), "{error}");
+    assert_eq!(sweep(&router, Errand::Copy(Side::Source)).await, 1);
+    let gate = router.gate(&options).await.expect("a look");
+    gate.pass(&mirrored, &options).expect("an open gate");
+    let differs = Gate { differing: vec![UnitId::new("unit-2")], ..gate };
+    let error = differs.pass(&mirrored, &options).expect_err("a closed gate");
+    assert!(error.to_string().contains("unit-2"), "{error}");
 }
 
 /// Movers rest while they are told to; clients do not notice.
