@@ -91,12 +91,14 @@ pub struct Config {
     pub mirrors: bool,
     /// Whether movers rest; clients go on.
     pub paused: bool,
+    /// Whether the target was given up for lost; nobody looks at it any more.
+    pub lost: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let (phase, acknowledge) = (Phase::Off, Acknowledge::One);
-        Self { epoch: 1, phase, share: 0, acknowledge, mirrors: false, paused: false }
+        Self { epoch: 1, phase, share: 0, acknowledge, mirrors: false, paused: false, lost: false }
     }
 }
 
@@ -126,6 +128,7 @@ impl Config {
             ("both", Body::Bool(self.acknowledge == Acknowledge::Both)),
             ("mirrors", Body::Bool(self.mirrors)),
             ("paused", Body::Bool(self.paused)),
+            ("lost", Body::Bool(self.lost)),
         ]));
         let mut out = Vec::with_capacity(96);
         canonical::encode(&body, &mut out);
@@ -154,6 +157,7 @@ impl Config {
             acknowledge,
             mirrors: flag("mirrors")?,
             paused: flag("paused")?,
+            lost: flag("lost")?,
         })
     }
 }
@@ -217,7 +221,8 @@ mod tests {
             for (acknowledge, mirrors) in [(Acknowledge::One, false), (Acknowledge::Both, true)] {
                 let paused = !mirrors;
                 let of = config(phase, 9);
-                let config = Config { epoch: u64::MAX, acknowledge, mirrors, paused, ..of };
+                let lost = mirrors;
+                let config = Config { epoch: u64::MAX, acknowledge, mirrors, paused, lost, ..of };
                 assert_eq!(Config::from_bytes(&config.to_bytes()), Some(config));
             }
         }

@@ -9,6 +9,7 @@ use restow_store::{
 };
 
 use crate::Side;
+use crate::lost::Lost;
 use crate::view::{END, Filled, Staging, Standing, Status};
 
 /// The two stores of a migration, with the ids that they have in it.
@@ -46,6 +47,18 @@ impl Pair {
     ) -> Result<Self> {
         let source = Member::open(source, Role::Source).await?;
         let target = Member::open(target, Role::Target).await?;
+        Self::join(migration, source, target)
+    }
+
+    /// Joins the source with the place of a target that was given up for lost.
+    pub async fn without_target(
+        migration: &str,
+        source: (Arc<dyn Store>, &str),
+        target: String,
+    ) -> Result<Self> {
+        let source = Member::open(source, Role::Source).await?;
+        let lost = Lost::new(target, source.store.info());
+        let target = Member::new(lost, "lost".into(), WithoutControl::Retired);
         Self::join(migration, source, target)
     }
 

@@ -32,8 +32,9 @@ pub mod live {
     pub use crate::migration::Migration;
     pub use restow_live::config::{Acknowledge, Config, Held, Phase};
     pub use restow_live::{
-        Change, Cleaned, Compared, Errand, Finished, Gate, GateOptions, Limits, Listed, Moved,
-        Pair, Router, RouterOptions, Side, Standings, Step, Swept, Unwatched, Watch, Written,
+        AtRisk, Change, Cleaned, Compared, Errand, Finished, Gate, GateOptions, Limits, Listed,
+        Moved, Pair, Router, RouterOptions, Side, Standings, Step, Swept, Unwatched, Watch,
+        Written,
     };
 }
 

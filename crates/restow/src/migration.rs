@@ -111,11 +111,24 @@ impl Migration {
     /// Makes both stores ready, and joins them.
     ///
     /// `seed` is what this process names things after; no other process may have it.
+    ///
+    /// A target that was given up for lost is not opened.
     pub async fn open(&self, environment: &Environment, seed: &str) -> Result<Pair> {
+        let alone = self.open_alone(environment, seed).await?;
+        if alone.config().await?.config.lost {
+            return Ok(alone);
+        }
         let source = open(&self.source, Access::Write, environment).await?;
         let target = open(&self.target, Access::Write, environment).await?;
         let ids = [format!("{seed}-source"), format!("{seed}-target")];
         Pair::open(&self.name, (source.store, &ids[0]), (target.store, &ids[1])).await
+    }
+
+    /// Makes the source ready, and takes the target for lost.
+    pub async fn open_alone(&self, environment: &Environment, seed: &str) -> Result<Pair> {
+        let source = open(&self.source, Access::Write, environment).await?;
+        let id = format!("{seed}-source");
+        Pair::without_target(&self.name, (source.store, &id), self.target.to_string()).await
     }
 
     /// Joins the stores to look at them, and changes nothing; `None` before the migration began.

@@ -157,3 +157,43 @@ async fn a_pause_holds_for_movers_alone() {
     router.pair().configure(&held, on).await.expect("a change");
     assert_eq!(sweep(&router, Errand::Place).await, 4);
 }
+
+/// The target is lost: what was answered by both is at the source, which goes on alone.
+#[tokio::test]
+async fn a_lost_target_is_done_without() {
+    let world = world(0, strong(), moving(0)).await;
+    fill(&world, 6).await;
+    configure(&world, Phase::Move).await;
+    let both = Config { acknowledge: Acknowledge::Both, ..at(Phase::Full, 2) };
+    let router = again(&world, both);
+    sweep(&router, Errand::Place).await;
+    router.write(&UnitId::new("unit-2"), put(1, "answered")).await.expect("a write");
+    let pair = Pair::without_target("m", (Arc::new(world.source.clone()), "s"), "gone".into());
+    let pair = pair.await.expect("a source");
+    let held = pair.config().await.expect("a configuration");
+    let options = RouterOptions::new("forcer", Arc::new(ManualClock::default()));
+    let alone = Router::with_config(pair, held.config.clone(), options);
+    let at_risk = alone.at_risk().await.expect("a list");
+    assert_eq!(at_risk.len(), 6);
+    assert!(at_risk.iter().any(|unit| unit.holds.seq == 2), "{at_risk:?}");
+    let stop = AtomicBool::new(false);
+    let error = alone.force(&stop).await.expect_err("a refusal");
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    let lost = Config { lost: true, ..at(Phase::Move, 0) };
+    alone.pair().configure(&held, lost).await.expect("a change");
+    assert_eq!(alone.force(&stop).await.expect("units"), 6);
+    assert_eq!(alone.force(&stop).await.expect("units"), 0);
+    let frames = alone.read(&UnitId::new("unit-2"), &Selection::all()).await.expect("frames");
+    let records = frames.filter(|f| std::future::ready(matches!(f, Ok(Frame::Record(_)))));
+    assert_eq!(records.count().await, 2);
+    for unit in ["unit-2", "begun alone"] {
+        let written = alone.write(&UnitId::new(unit), put(2, "alone")).await.expect("a write");
+        assert!(matches!(written, Written::Made(Side::Source, _)), "{written:?}");
+    }
+    let held = alone.pair().config().await.expect("a configuration");
+    let ends = Config { lost: true, ..at(Phase::Cancelled, 0) };
+    alone.pair().configure(&held, ends).await.expect("a change");
+    assert!(alone.finish(1, &stop).await.expect("an end").is_retired);
+    alone.clean_up(false, &stop).await.expect("a clean-up");
+    assert_eq!(says(&world.source).await, WithoutControl::Legacy);
+}
