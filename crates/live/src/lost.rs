@@ -91,7 +91,7 @@ pub(crate) struct Lost {
 
 impl Lost {
     /// Stands for a store of this address; what it can do is never asked for.
-    pub(crate) fn new(address: String, other: &StoreInfo) -> Arc<dyn Store> {
+    pub(crate) fn in_place_of(address: String, other: &StoreInfo) -> Arc<dyn Store> {
         Arc::new(Self { info: StoreInfo { address, ..other.clone() } })
     }
 

@@ -57,7 +57,7 @@ impl Pair {
         target: String,
     ) -> Result<Self> {
         let source = Member::open(source, Role::Source).await?;
-        let lost = Lost::new(target, source.store.info());
+        let lost = Lost::in_place_of(target, source.store.info());
         let target = Member::new(lost, "lost".into(), WithoutControl::Retired);
         Self::join(migration, source, target)
     }
