@@ -97,7 +97,8 @@ async fn units(router: &Router) -> Vec<UnitId> {
 }
 
 fn moving(share: u16, epoch: u64, acknowledge: Acknowledge) -> Config {
-    Config { epoch, phase: Phase::Move, share, acknowledge, mirrors: true }
+    let phase = Phase::Move;
+    Config { epoch, phase, share, acknowledge, mirrors: true, ..Config::default() }
 }
 
 /// One application that writes to units in turn until it is stopped.
