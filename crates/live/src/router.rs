@@ -9,6 +9,7 @@ use crate::combine::Combiner;
 use crate::config::{Acknowledge, Config, Phase};
 use crate::hand::{Hand, Limits, OperationIds};
 use crate::protocol::{Goal, Home, Mover, Protocol};
+use crate::shadow::Shadow;
 use crate::view::Seen;
 use crate::watch::{Unwatched, Watch};
 use crate::writer::Write;
@@ -32,6 +33,8 @@ pub struct RouterOptions {
     pub clock: Arc<dyn Clock>,
     /// What the names of this router's operations begin with: different for every router there is.
     pub seed: Vec<u8>,
+    /// One in so many reads is compared with the unit's replica; none where it is 0.
+    pub shadow_every: u64,
 }
 
 impl RouterOptions {
@@ -43,6 +46,7 @@ impl RouterOptions {
             watch: Arc::new(Unwatched),
             clock,
             seed: seed.into(),
+            shadow_every: 0,
         }
     }
 }
@@ -62,6 +66,7 @@ pub struct Router {
     ids: OperationIds,
     clock: Arc<dyn Clock>,
     combiner: Combiner,
+    pub(crate) shadow: Shadow,
 }
 
 /// A write of an application.
@@ -86,10 +91,11 @@ impl Router {
     /// Makes a router that goes by a configuration of its own, until it is refreshed.
     pub fn with_config(pair: Pair, config: Config, options: RouterOptions) -> Self {
         let config = RwLock::new(Arc::new(config));
-        let RouterOptions { protocol, limits, watch, clock, seed } = options;
+        let RouterOptions { protocol, limits, watch, clock, seed, shadow_every } = options;
+        let shadow = Shadow::new(shadow_every);
         let ids = OperationIds::new(&seed);
         let combiner = Combiner::default();
-        Self { pair, config, protocol, limits, watch, ids, clock, combiner }
+        Self { pair, config, protocol, limits, watch, ids, clock, combiner, shadow }
     }
 
     /// Returns the stores.
@@ -144,6 +150,7 @@ impl Router {
     ///
     /// A unit that is not there has no frame; one that was removed has no record.
     pub async fn read(&self, unit: &UnitId, what: &Selection) -> Result<Frames> {
+        self.shadow.reads(unit);
         self.hand(unit).read(self.wanted(unit), what).await
     }
 

@@ -33,8 +33,8 @@ pub mod live {
     pub use restow_live::config::{Acknowledge, Config, Held, Phase};
     pub use restow_live::{
         AtRisk, Change, Cleaned, Compared, Errand, Finished, Gate, GateOptions, Limits, Listed,
-        Moved, Pair, Router, RouterOptions, Side, Standings, Step, Swept, Unwatched, Watch,
-        Written,
+        Moved, Pair, Router, RouterOptions, Shadowed, Side, Standings, Step, Swept, Unwatched,
+        Watch, Written,
     };
 }
 

@@ -125,6 +125,7 @@ impl Follower {
                 watch: Arc::clone(&gate) as Arc<dyn Watch>,
                 clock: Arc::new(ManualClock::default()),
                 seed: vec![index as u8],
+                shadow_every: 0,
             };
             let config = config_of(&spec, follower.machine.world.mirrors);
             let router = Router::with_config(pair.clone(), config, options);

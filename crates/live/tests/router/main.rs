@@ -11,8 +11,8 @@ use futures::StreamExt;
 use futures::future::join_all;
 use restow_live::config::{Acknowledge, Config, Phase};
 use restow_live::{
-    Change, Compared, Errand, Limits, Moved, Pair, Router, RouterOptions, Side, Standings, Step,
-    Watch, Written,
+    Change, Compared, Errand, Limits, Moved, Pair, Router, RouterOptions, Shadowed, Side,
+    Standings, Step, Watch, Written,
 };
 use restow_model::{Body, Control, Dialect, Digest, Key, Record, UnitId};
 use restow_store::clock::ManualClock;
@@ -387,4 +387,31 @@ async fn a_replica_is_compared_with_its_home() {
     let outcomes = world.target.apply(Batch { units: vec![ops] }).await.expect("an outcome");
     assert!(outcomes[0].is_applied(), "{outcomes:?}");
     assert_eq!(compared().await, Compared::Differs);
+}
+
+/// One in three reads is compared, beside the reader.
+#[tokio::test]
+async fn reads_are_sampled() {
+    let world = world(0, strong(), moving(0)).await;
+    fill(&world, 9).await;
+    let pair = world.router.pair().clone();
+    let clock = Arc::new(ManualClock::default());
+    let options = RouterOptions { shadow_every: 3, ..RouterOptions::new("shadow", clock) };
+    let router = Router::with_config(pair, moving(0), options);
+    router.copy_to(&UnitId::new("unit-3"), Side::Target).await.expect("a copy");
+    for n in 0..9 {
+        let unit = UnitId::new(format!("unit-{n}"));
+        drop(router.read(&unit, &Selection::all()).await.expect("frames"));
+    }
+    let told = async {
+        while router.shadowed().equal + router.shadowed().behind < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = router.shadow() => panic!("it ended"),
+        () = told => {}
+    }
+    let expected = Shadowed { equal: 1, behind: 2, ..Shadowed::default() };
+    assert_eq!(router.shadowed(), expected);
 }
