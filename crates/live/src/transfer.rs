@@ -1,6 +1,6 @@
 //! Steps that move records: batches of a staged copy, laps, mirrors, and reading a copy back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt;
 use restow_model::{Control, HomeState, Key, Progress, Record, UnitDigest};
@@ -53,7 +53,7 @@ impl Hand<'_> {
 
     /// Reads the records behind a place, as many as one batch takes.
     async fn next_batch(&self, plan: &Plan, place: &[u8]) -> Result<Batch> {
-        let keys = KeyRange { from: place.to_vec().into(), to: None };
+        let keys = KeyRange { from: place.to_vec().into(), to: None }.into();
         let what = Selection { keys, ..Selection::default() };
         let source = self.pair.store(plan.at.other());
         let records_max = self.limits.batch_records.min(self.records_max(plan)).max(1);
@@ -119,37 +119,37 @@ impl Hand<'_> {
             }
             keys.extend(entry.keys.put.iter().chain(&entry.keys.removed).cloned());
         }
+        let Some(mut records) = self.records(plan, source, &keys).await? else { return Ok(None) };
         let mut ops = Vec::with_capacity(keys.len() + 1);
         if is_cleared {
             ops.push(Op::Clear);
         }
-        for key in keys {
-            let Some(record) = self.one(plan, source, &key).await? else { return Ok(None) };
-            ops.push(match record {
-                Some(record) => Op::put(record),
-                None => Op::Remove { key, expect: Expect::Any },
-            });
-        }
+        ops.extend(keys.into_iter().map(|key| match records.remove(&key) {
+            Some(record) => Op::put(record),
+            None => Op::Remove { key, expect: Expect::Any },
+        }));
         let upto = entries.last().map_or(source.generation.seq, |entry| entry.seq);
         Ok(Some(Replay { ops, upto }))
     }
 
-    /// Reads one record of the home; nothing where the control record is not the one that was seen.
-    async fn one(&self, plan: &Plan, seen: &Control, key: &Key) -> Result<Option<Option<Record>>> {
-        let keys = KeyRange {
-            from: key.as_bytes().clone(),
-            to: Some([&key.as_bytes()[..], &[0]].concat().into()),
-        };
-        let what = Selection { keys, ..Selection::default() };
+    /// Reads records of the home, as far as they are there; nothing where the control record is not
+    /// the one that was seen.
+    async fn records(
+        &self,
+        plan: &Plan,
+        seen: &Control,
+        keys: &BTreeSet<Key>,
+    ) -> Result<Option<BTreeMap<Key, Record>>> {
+        let what = Selection::keys(keys.clone());
         let store = self.pair.store(plan.at.other());
         let mut frames = store.read(vec![self.unit.clone()], what).await?;
-        let (mut found, mut is_same) = (None, true);
+        let (mut found, mut is_same) = (BTreeMap::new(), true);
         while let Some(frame) = frames.next().await {
             match frame? {
                 Frame::Begin { control, .. } | Frame::End { control, .. } => {
                     is_same &= control.as_ref() == Some(seen);
                 }
-                Frame::Record(record) => found = Some(record),
+                Frame::Record(record) => drop(found.insert(record.key.clone(), record)),
                 Frame::Damaged { place, why, .. } => return Err(damaged(self.unit, &place, &why)),
                 Frame::Mark(_) => {}
             }

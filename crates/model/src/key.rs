@@ -4,6 +4,7 @@
 //! `00 FF`, then `00`; an integer is `15` and eight bytes, big-endian, sign bit flipped; bytes are
 //! `01` escaped as text is. Comparing encodings compares tuples element by element.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -28,6 +29,12 @@ pub enum KeyPart {
 /// The key of a record inside its unit: a kind, then the elements of that kind.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Bytes);
+
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 impl Key {
     /// Starts a key of a kind (`checkpoint`, `write`, …).

@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, StreamExt, stream};
 use restow_model::{Control, Dialect, Digest, Record, UnitDigest, UnitId};
 
 use crate::Result;
@@ -14,6 +14,32 @@ pub type Frames = Pin<Box<dyn Stream<Item = Result<Frame>> + Send + 'static>>;
 
 /// An owned stream of units with their control records.
 pub type Units = Pin<Box<dyn Stream<Item = Result<(UnitId, Option<Control>)>> + Send + 'static>>;
+
+/// Units with their control records, as one look at a store finds them; a control record that
+/// cannot be read is an error in its unit's place.
+pub type UnitPage = Vec<(UnitId, Result<Option<Control>>)>;
+
+/// Lists units page by page, each a look of its own, so that no look lasts as long as the list.
+///
+/// `page` is given where to go on and returns a page with where the next one begins, or nothing
+/// behind the last one.
+pub fn units_in_pages<S, F>(first: S, page: impl Fn(S) -> F + Send + 'static) -> Units
+where
+    S: Send + 'static,
+    F: Future<Output = Result<(UnitPage, Option<S>)>> + Send + 'static,
+{
+    let pages = stream::unfold((Some(first), page), |(at, page)| async move {
+        let (units, next) = match page(at?).await {
+            Ok((units, next)) => {
+                let item = |(unit, control): (_, Result<_>)| control.map(|control| (unit, control));
+                (units.into_iter().map(item).collect(), next)
+            }
+            Err(error) => (vec![Err(error)], None),
+        };
+        Some((stream::iter(units), (next, page)))
+    });
+    Box::pin(pages.flatten())
+}
 
 /// One step of a stream of units.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,5 +1,8 @@
 //! What to read of a unit, and how to walk a whole store.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use restow_model::{Key, Token};
 
@@ -9,7 +12,7 @@ pub struct Selection {
     /// The unit itself, or a staged copy of it.
     pub view: View,
     /// The keys to read.
-    pub keys: KeyRange,
+    pub keys: Keys,
     /// The order of the records.
     pub order: Order,
     /// How many records at most.
@@ -31,7 +34,12 @@ impl Selection {
 
     /// Selects the records whose keys a prefix covers.
     pub fn prefix(prefix: &Key) -> Self {
-        Self { keys: KeyRange::prefix(prefix), ..Self::default() }
+        Self { keys: KeyRange::prefix(prefix).into(), ..Self::default() }
+    }
+
+    /// Selects the records of some keys, as far as they are there.
+    pub fn keys(keys: BTreeSet<Key>) -> Self {
+        Self { keys: Keys::Set(Arc::new(keys)), ..Self::default() }
     }
 
     /// Selects every record of a staged copy.
@@ -50,6 +58,68 @@ pub enum View {
     Staged(Token),
 }
 
+/// The keys of some records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// All in a range.
+    Range(KeyRange),
+    /// Just these.
+    Set(Arc<BTreeSet<Key>>),
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self::Range(KeyRange::default())
+    }
+}
+
+impl From<KeyRange> for Keys {
+    fn from(range: KeyRange) -> Self {
+        Self::Range(range)
+    }
+}
+
+impl Keys {
+    /// Says whether a key is one of them.
+    pub fn contains(&self, key: &Key) -> bool {
+        match self {
+            Self::Range(range) => range.contains(key),
+            Self::Set(keys) => keys.contains(key),
+        }
+    }
+
+    /// Says whether an encoded key is that of one of them.
+    pub fn covers(&self, key: &[u8]) -> bool {
+        match self {
+            Self::Range(range) => range.covers(key),
+            Self::Set(keys) => keys.contains(key),
+        }
+    }
+
+    /// Returns the smallest range that holds them all.
+    pub fn span(&self) -> KeyRange {
+        let keys = match self {
+            Self::Range(range) => return range.clone(),
+            Self::Set(keys) => keys,
+        };
+        match (keys.first(), keys.last()) {
+            (Some(first), Some(last)) => {
+                KeyRange { from: first.as_bytes().clone(), to: KeyRange::one(last).to }
+            }
+            _ => KeyRange { from: Bytes::new(), to: Some(Bytes::new()) },
+        }
+    }
+
+    /// Lists ranges that hold them and no other key, ascending; each key of a set is one.
+    pub fn ranges(&self) -> impl DoubleEndedIterator<Item = KeyRange> {
+        let (range, keys) = match self {
+            Self::Range(range) => (Some(range.clone()), None),
+            Self::Set(keys) => (None, Some(keys.iter().map(KeyRange::one))),
+        };
+        range.into_iter().chain(keys.into_iter().flatten())
+    }
+}
+
 /// A range of encoded keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyRange {
@@ -63,6 +133,11 @@ impl KeyRange {
     /// Covers all keys that a prefix covers.
     pub fn prefix(prefix: &Key) -> Self {
         Self { from: prefix.as_bytes().clone(), to: Some(prefix.after_prefix()) }
+    }
+
+    /// Covers one key.
+    pub fn one(key: &Key) -> Self {
+        Self { from: key.as_bytes().clone(), to: Some(Self::after(key).from) }
     }
 
     /// Covers all keys behind one.

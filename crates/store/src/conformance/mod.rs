@@ -23,6 +23,7 @@ pub mod samples;
 pub mod scan;
 pub mod segments;
 pub mod staging;
+pub mod units;
 
 pub use fixture::{Damage, Fixture, Seen};
 
@@ -90,7 +91,6 @@ macro_rules! conformance_cases {
             scan:
                 units_and_records_ascend,
                 storage_order_delivers_the_same,
-                units_are_listed,
                 checked_records_come_without_values,
                 a_mark_follows_every_unit,
                 every_mark_resumes,
@@ -99,9 +99,15 @@ macro_rules! conformance_cases {
                 an_absent_unit_has_no_frame,
                 units_come_in_the_order_given,
                 keys_bound_a_read,
+                a_set_of_keys_bounds_a_read,
                 order_and_limit_bound_a_read,
                 content_bounds_a_read,
                 a_kept_digest_is_the_sum_of_the_records;
+            units:
+                each_that_is_there_is_listed,
+                names_ascend_by_bytes,
+                a_long_list_is_whole,
+                control_records_are_listed;
             apply:
                 a_unit_is_all_or_nothing,
                 a_unit_that_fails_does_not_stop_the_others,

@@ -1,5 +1,7 @@
 //! Cases of `Store::read`.
 
+use std::collections::BTreeSet;
+
 use restow_model::{Key, Record};
 
 use super::Fixture;
@@ -46,7 +48,7 @@ pub async fn units_come_in_the_order_given(f: &Fixture) -> Result<()> {
 /// A range and a prefix of keys bound what is read.
 pub async fn keys_bound_a_read(f: &Fixture) -> Result<()> {
     let all: Vec<Key> = fill(f).await?.into_iter().map(|r| r.key).collect();
-    let range = |keys| Selection { keys, ..Selection::all() };
+    let range = |keys: KeyRange| Selection { keys: keys.into(), ..Selection::all() };
     assert_eq!(keys(f, range(KeyRange::default())).await?, all);
     assert_eq!(keys(f, range(KeyRange::after(&all[4]))).await?, all[5..]);
     let (from, to) = (all[2].as_bytes().clone(), Some(all[6].as_bytes().clone()));
@@ -60,10 +62,39 @@ pub async fn keys_bound_a_read(f: &Fixture) -> Result<()> {
     Ok(())
 }
 
+/// A set of keys bounds what is read to those of them that are there, of each unit, in its order.
+pub async fn a_set_of_keys_bounds_a_read(f: &Fixture) -> Result<()> {
+    let all = fill(f).await?;
+    f.write(&unit(1), &(f.records)(1, 4)).await?;
+    let nowhere = Key::of("nowhere").text("a").build();
+    let absent = (f.records)(7, 30).pop().map(|record| record.key);
+    let among: Vec<Key> = all.iter().skip(1).step_by(3).map(|r| r.key.clone()).collect();
+    let set: BTreeSet<Key> = among.iter().cloned().chain(absent).chain([nowhere]).collect();
+    let what = Selection::keys(set.clone());
+    assert_eq!(keys(f, what.clone()).await?, among);
+    let units = f.read(&[unit(1), unit(0)], what.clone()).await?;
+    for (seen, records) in units.iter().zip([&by_key(&(f.records)(1, 4)), &all]) {
+        let among = records.iter().filter(|r| set.contains(&r.key)).cloned();
+        assert_eq!(seen.records, among.collect::<Vec<_>>(), "{}", seen.id);
+    }
+    let newest = Selection { order: Order::Descending, limit: Some(2), ..what.clone() };
+    let last: Vec<Key> = among.iter().rev().take(2).cloned().collect();
+    assert_eq!(keys(f, newest).await?, last);
+    assert_eq!(keys(f, Selection { limit: Some(1), ..what }).await?, among[..1]);
+    assert_eq!(keys(f, Selection::keys(BTreeSet::new())).await?, []);
+    let every: BTreeSet<Key> = all.iter().map(|r| r.key.clone()).collect();
+    let every = f.read(&[unit(0)], Selection::keys(every)).await?.remove(0);
+    assert_eq!(every.records, all);
+    Ok(())
+}
+
 /// Newest first, and no more than the limit; a limit of none is none.
 pub async fn order_and_limit_bound_a_read(f: &Fixture) -> Result<()> {
     let mut all: Vec<Key> = fill(f).await?.into_iter().map(|r| r.key).collect();
-    let read = |order, limit, keys| Selection { order, limit, keys, ..Selection::all() };
+    let read = |order, limit, keys: KeyRange| {
+        let keys = keys.into();
+        Selection { order, limit, keys, ..Selection::all() }
+    };
     let any = KeyRange::default();
     assert_eq!(keys(f, read(Order::Ascending, Some(3), any.clone())).await?, all[..3]);
     assert_eq!(keys(f, read(Order::Ascending, Some(0), any.clone())).await?, []);

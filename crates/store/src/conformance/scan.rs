@@ -1,6 +1,6 @@
 //! Cases of `Store::scan`.
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::TryStreamExt as _;
 
 use super::Fixture;
 use super::fixture::{by_key, merged, seen, unit};
@@ -37,20 +37,6 @@ pub async fn storage_order_delivers_the_same(f: &Fixture) -> Result<()> {
     let units = seen(&f.scan(Segment::whole(Enumeration::Units), None).await?);
     let pieces = seen(&f.scan(Segment::whole(Enumeration::Storage), None).await?);
     assert_eq!(merged(pieces), merged(units));
-    Ok(())
-}
-
-/// The list of units has each that is there, ascending, and no other.
-pub async fn units_are_listed(f: &Fixture) -> Result<()> {
-    fill(f).await?;
-    if f.can().staging {
-        let put = vec![crate::Op::put(f.record(1, 1))];
-        let stage = crate::Then::Stage(restow_model::Token::new("t"));
-        f.done(&unit(UNITS), crate::Guard::Absent, put, stage).await?;
-    }
-    let listed: Vec<_> = f.store.units().await?.collect().await;
-    let listed = listed.into_iter().collect::<Result<Vec<_>>>()?;
-    assert_eq!(listed, (0..UNITS).map(|n| (unit(n), None)).collect::<Vec<_>>());
     Ok(())
 }
 

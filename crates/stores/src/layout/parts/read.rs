@@ -147,7 +147,7 @@ impl<'c> Reader<'c> {
             at = unit;
             inclusive = key.is_some();
             if let Some(key) = key {
-                what.keys = restow_store::KeyRange::after(&key);
+                what.keys = restow_store::KeyRange::after(&key).into();
             }
         }
         loop {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use restow_model::{Control, Dialect, Digest, Key, UnitDigest, UnitId};
 use restow_store::managed::{self, Noted, StoredEntry};
 use restow_store::parts::Part;
-use restow_store::{Entry, KeyRange, Order};
+use restow_store::{Entry, Keys, Order};
 
 use super::damage::Damage;
 use super::read::Ended;
@@ -147,11 +147,11 @@ pub(super) trait ReadRows: Sized {
     /// Finds the unit that so many come before by name.
     fn unit_at(&mut self, offset: u64) -> Result<Option<UnitId>, Self::Error>;
 
-    /// Hands out the pages of a unit that may hold keys of a range, until `each` says `false`.
+    /// Hands out the pages of a unit that may hold some of the keys, until `each` says `false`.
     fn pages(
         &mut self,
         unit_no: i64,
-        keys: &KeyRange,
+        keys: &Keys,
         order: Order,
         each: EachPage<'_, Self>,
     ) -> Result<(), Ended<Self::Error>>;

@@ -1,9 +1,26 @@
-//! Dividing a store into shares of like weight.
+//! What units a store has: dividing it into shares of like weight, and listing them.
 
 use bytes::Bytes;
-use restow_store::{Enumeration, Segment};
+use restow_model::UnitId;
+use restow_store::{Enumeration, Segment, UnitPage};
 
 use super::rows::ReadRows;
+
+/// So many units are listed at once.
+const UNITS_AT_ONCE: usize = 256;
+
+/// Lists the units behind one with their control records, and says where to go on.
+pub(super) fn list<R: ReadRows>(
+    rows: &mut R,
+    behind: Option<&UnitId>,
+) -> Result<(UnitPage, Option<Option<UnitId>>), R::Error> {
+    let from = behind.map_or("", UnitId::as_str);
+    let units = rows.units_from(from, behind.is_none(), UNITS_AT_ONCE)?;
+    let last = units.last().filter(|_| units.len() == UNITS_AT_ONCE);
+    let next = last.map(|row| Some(row.unit.clone()));
+    let page = units.into_iter().map(|row| (row.unit.clone(), row.control())).collect();
+    Ok((page, next))
+}
 
 /// Divides a store into about `want` shares.
 pub(super) fn segments<R: ReadRows>(

@@ -209,7 +209,7 @@ fn tuple(
     content: Content,
 ) -> Result<Option<CheckpointTuple>, Fail> {
     let key = checkpoint_key(namespace, id);
-    let one = KeyRange { from: key.as_bytes().clone(), to: Some(KeyRange::after(&key).from) };
+    let one = KeyRange::one(&key);
     let Some(mut checkpoint) = records(reader, unit, one)?.pop() else { return Ok(None) };
     debug_assert_eq!(checkpoint.key.kind(), CHECKPOINT);
     let prefix = Key::of(WRITE).text(namespace).text(id).build();
@@ -231,7 +231,7 @@ fn records(
     keys: KeyRange,
 ) -> Result<Vec<Record>, Fail> {
     let mut all = All(Vec::new());
-    let what = Selection { keys, ..Selection::all() };
+    let what = Selection { keys: keys.into(), ..Selection::all() };
     reader.walk(std::slice::from_ref(unit), &what, &mut all)?;
     Ok(all.0)
 }

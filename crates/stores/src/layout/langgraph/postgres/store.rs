@@ -9,7 +9,8 @@ use restow_model::{Key, Record, UnitId};
 use restow_store::feed::Purpose;
 use restow_store::{
     Batch, Content, Cursor, Enumeration, Etag, Frames, Purged, RegisterName, Result, Role, Segment,
-    Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported, View,
+    Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, UnitPage, Units,
+    Unsupported, View, units_in_pages,
 };
 
 use super::read::{self, Reader, Scan};
@@ -77,6 +78,17 @@ impl Store for LangGraphPostgres {
                 reader.at(staged.place(&tables)).walk(&there, &what, &mut frames)?;
             }
             Ok(())
+        }))
+    }
+
+    async fn units(&self) -> Result<Units> {
+        let this = self.clone();
+        Ok(units_in_pages(read::Listing::default(), move |at| {
+            let this = this.clone();
+            async move {
+                let none = || Ok((UnitPage::new(), None));
+                this.reading("list units", none, move |reader| read::list(reader, at)).await
+            }
         }))
     }
 

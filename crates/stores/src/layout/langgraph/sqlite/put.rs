@@ -90,7 +90,7 @@ pub(super) fn held(
         return Ok(Held::Nothing);
     }
     let mut found = Held::Nothing;
-    let keys = KeyRange { from: key.as_bytes().clone(), to: KeyRange::after(key).from.into() };
+    let keys = KeyRange::one(key).into();
     let what = Selection { keys, ..Selection::all() };
     let mut reading = Reading::new(connection, place)?;
     each_row(&mut reading, unit, &what, &mut |reading, table, row| {

@@ -7,14 +7,15 @@ use restow_store::feed::Purpose;
 use restow_store::feed::blocking;
 use restow_store::{
     Batch, Content, Cursor, Enumeration, Etag, Frames, Purged, RegisterName, Result, Role, Segment,
-    Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Unsupported, View,
+    Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Units, Unsupported,
+    View, units_in_pages,
 };
 use rusqlite::Connection;
 
 use super::reading::Reading;
 use super::scan::Scan;
 use super::side::{ACTIVE, Place, STAGED};
-use super::units::{Fail, exists, send_unit};
+use super::units::{Fail, exists, list, send_unit};
 use super::{LangGraphSqlite, apply, control, put, segments, shape};
 use crate::engine::sqlite::{control as engine_control, registers};
 
@@ -63,6 +64,17 @@ impl Store for LangGraphSqlite {
                 }
             }
             Ok(())
+        }))
+    }
+
+    async fn units(&self) -> Result<Units> {
+        let this = self.clone();
+        Ok(units_in_pages(None, move |behind: Option<UnitId>| {
+            let this = this.clone();
+            async move {
+                let list = move |connection: &Connection| list(connection, behind.as_ref());
+                this.reading("list units", list).await
+            }
         }))
     }
 

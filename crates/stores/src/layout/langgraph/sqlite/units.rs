@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 
 use restow_model::{Control, Dialect, Key, KeyPart, UnitDigest, UnitId};
 use restow_store::feed::{FrameSender, Stop};
-use restow_store::{Content, Frame, KeyRange, Order, Selection};
+use restow_store::{Content, Frame, KeyRange, Keys, Order, Selection, UnitPage};
 use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql};
 
 use super::super::dialect;
 use super::reading::{Found, Reading, Table, condition, order_by};
 use super::row;
-use super::side::STAGED;
+use super::side::{ACTIVE, STAGED};
 
 /// A thread id as it is stored, whatever it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +88,33 @@ pub(super) fn next_unit(
     Ok(first)
 }
 
+/// So many units are listed at once.
+const UNITS_AT_ONCE: usize = 256;
+
+/// Lists the units behind one with their control records, and says where to go on.
+pub(super) fn list(
+    connection: &Connection,
+    behind: Option<&UnitId>,
+) -> Result<(UnitPage, Option<Option<UnitId>>), Fail> {
+    let reading = Reading::new(connection, &ACTIVE)?;
+    let bytes = behind.map_or(&[][..], |unit| unit.as_str().as_bytes());
+    // Before all text comes what names no unit, and behind it too.
+    let (mut from, mut inclusive) = (Stored::Text(bytes.to_vec()), behind.is_none());
+    let mut page = UnitPage::new();
+    while page.len() < UNITS_AT_ONCE {
+        let next = next_unit(&reading, Some(&from), inclusive)?;
+        let Some(id @ Stored::Text(_)) = next else { return Ok((page, None)) };
+        if let Some(unit) = id.unit() {
+            let beside = reading.beside(&unit)?;
+            let control = beside.map(|beside| beside.control(&unit)).transpose();
+            page.push((unit, control));
+        }
+        (from, inclusive) = (id, false);
+    }
+    let last = page.last().map(|(unit, _)| Some(unit.clone()));
+    Ok((page, last))
+}
+
 /// Says whether a unit is there.
 pub(super) fn exists(reading: &Reading<'_>, unit: &UnitId) -> rusqlite::Result<bool> {
     for (table, column) in reading.names() {
@@ -160,30 +187,42 @@ pub(super) fn each_row(
     }
     let mut left = what.limit.unwrap_or(usize::MAX);
     for table in tables {
-        let Some(condition) = condition(table, &what.keys).filter(|_| reading.has(table)) else {
+        if !reading.has(table) {
             continue;
-        };
+        }
         let order = order_by(table, is_descending);
-        let rest = format!("WHERE thread_id = ?1{} ORDER BY {order}", condition.sql);
-        let connection: &Connection = reading.connection;
-        let mut statement = connection.prepare_cached(&reading.select(table, &rest))?;
-        let mut parameters = vec![Sql::Text(unit.as_str().to_owned())];
-        parameters.extend(condition.parameters);
-        let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
-        while left > 0 {
-            let Some(row) = rows.next()? else { break };
-            let key = reading.key(table, row);
-            if key.is_some_and(|key| !what.keys.contains(&key)) {
-                continue;
-            }
-            left -= 1;
-            if visit(reading, table, row)?.is_break() {
-                return Ok(());
+        let mut ranges: Vec<KeyRange> = what.keys.ranges().collect();
+        if is_descending {
+            ranges.reverse();
+        }
+        for range in ranges {
+            let Some(condition) = condition(table, &range) else { continue };
+            let rest = format!("WHERE thread_id = ?1{} ORDER BY {order}", condition.sql);
+            let connection: &Connection = reading.connection;
+            let mut statement = connection.prepare_cached(&reading.select(table, &rest))?;
+            let mut parameters = vec![Sql::Text(unit.as_str().to_owned())];
+            parameters.extend(condition.parameters);
+            let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
+            while left > 0 {
+                let Some(row) = rows.next()? else { break };
+                // A row without a key is of every range, and of no set.
+                let is_in = match reading.key(table, row) {
+                    Some(key) => range.contains(&key),
+                    None => matches!(what.keys, Keys::Range(_)),
+                };
+                if !is_in {
+                    continue;
+                }
+                left -= 1;
+                if visit(reading, table, row)?.is_break() {
+                    return Ok(());
+                }
             }
         }
     }
     Ok(())
 }
+
 pub(super) use crate::engine::sqlite::Fail;
 
 /// Sends a unit's frames; `mark` is called with the last key whenever a good share was sent.
@@ -293,7 +332,7 @@ pub(super) fn report_nameless(
 
 /// Selects what lies behind a key of a unit.
 pub(super) fn behind(key: Option<&Key>) -> Selection {
-    let keys = key.map(KeyRange::after).unwrap_or_default();
+    let keys = key.map(KeyRange::after).unwrap_or_default().into();
     Selection { keys, ..Selection::all() }
 }
 

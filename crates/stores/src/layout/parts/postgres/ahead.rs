@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use postgres::types::Type;
 use restow_store::parts::Part;
-use restow_store::{KeyRange, Order};
+use restow_store::{Keys, Order};
 
 use super::columns::{self, PART};
 use super::snapshot::Snapshot;
@@ -51,9 +51,10 @@ impl Snapshot<'_, '_> {
     pub(super) fn pages_ahead(
         &mut self,
         unit_no: i64,
-        keys: &KeyRange,
+        keys: &Keys,
         order: Order,
     ) -> Result<Option<Vec<PageRow>>, Fail> {
+        let keys = keys.span();
         if matches!(self.ahead.get(&unit_no), None | Some(Ahead { pages: Looked::Not, .. })) {
             self.look_at_pages(unit_no)?;
         }

@@ -25,7 +25,7 @@ use restow_store::feed::{FrameSender, Purpose, Stop, produce};
 use restow_store::{
     Batch, Capabilities, Content, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged,
     RegisterName, Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap,
-    Told, UnitOutcome, Unsupported,
+    Told, UnitOutcome, Units, Unsupported, units_in_pages,
 };
 
 use crate::engine::fail::Fail as EngineFail;
@@ -34,7 +34,7 @@ use crate::layout::parts::beside::{self, not_retired};
 use crate::layout::parts::query::NewestFirst;
 use crate::layout::parts::read::{Ended, Reader};
 use crate::layout::parts::rows::ReadRows;
-use crate::layout::parts::segments::segments;
+use crate::layout::parts::segments::{list, segments};
 use crate::layout::parts::write;
 use apply::Writers;
 use schema::{Found, Tables};
@@ -44,7 +44,7 @@ use work::Work;
 const OPEN: &str = "open a parts store";
 
 /// A store of the compact layout in a PostgreSQL database.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PartsPostgres {
     info: StoreInfo,
     server: Server,
@@ -273,6 +273,19 @@ impl Store for PartsPostgres {
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
         Ok(self.stream(Purpose::Read, move |rows, reader| reader.units(rows, &units, &what)))
+    }
+
+    async fn units(&self) -> Result<Units> {
+        let this = self.clone();
+        Ok(units_in_pages(None, move |behind: Option<UnitId>| {
+            let this = this.clone();
+            async move {
+                let list = move |rows: &mut Snapshot<'_, '_>| {
+                    list(rows, behind.as_ref()).map_err(Ended::Engine)
+                };
+                this.look("list units", list).await
+            }
+        }))
     }
 
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {

@@ -3,15 +3,15 @@
 //! Memory stays bounded whatever the rows hold: data comes along where it is small, and alone where
 //! it is not.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
 use postgres::types::{ToSql, Type};
 use postgres::{Row, Transaction};
-use restow_model::UnitId;
+use restow_model::{Key, UnitId};
 use restow_store::managed::StoredEntry;
 use restow_store::parts::Part;
-use restow_store::{KeyRange, Order, RegisterName};
+use restow_store::{Keys, Order, RegisterName};
 
 use super::ahead::Ahead;
 use super::columns::{self, PART, UNIT};
@@ -141,6 +141,46 @@ impl<'s, 't> Snapshot<'s, 't> {
         self.run.parts.remove(at)
     }
 
+    /// Hands out the pages to which some keys belong, each once.
+    fn pages_of(
+        &mut self,
+        unit_no: i64,
+        keys: &BTreeSet<Key>,
+        order: Order,
+        each: EachPage<'_, Self>,
+    ) -> Result<(), Ended<Fail>> {
+        let page = &self.tables.page;
+        let sql = format!(
+            "SELECT DISTINCT p.page_no, p.first_key FROM unnest($2) k (key) CROSS JOIN LATERAL \
+             (SELECT page_no, first_key FROM {page} WHERE unit_no = $1 AND first_key <= k.key \
+             ORDER BY first_key DESC LIMIT 1) p ORDER BY p.first_key"
+        );
+        let keys: Vec<&[u8]> = keys.iter().map(|key| &key.as_bytes()[..]).collect();
+        let values: [Value<'_>; 2] = [(&unit_no, Type::INT8), (&keys, Type::BYTEA_ARRAY)];
+        let found = self.list(&sql, &values, |row| row.try_get::<_, i64>(0));
+        let mut numbers = found.map_err(Ended::Engine)?;
+        if order == Order::Descending {
+            numbers.reverse();
+        }
+        let sql = format!(
+            "SELECT p.page_no, p.first_key, p.raw_len, p.digest, \
+             CASE WHEN octet_length(p.data) <= {INLINE_BYTES_MAX} THEN p.data END \
+             FROM unnest($1) WITH ORDINALITY u (no, n) JOIN {page} p ON p.page_no = u.no \
+             ORDER BY u.n"
+        );
+        for numbers in numbers.chunks(PAGES_AT_ONCE as usize) {
+            let values: [Value<'_>; 1] = [(&numbers, Type::INT8_ARRAY)];
+            let pages = self.list(&sql, &values, |row| columns::page(row, 0));
+            for page in pages.map_err(Ended::Engine)? {
+                let page = self.whole(page).map_err(Ended::Engine)?;
+                if !each(self, &page)? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn fetch_parts(&mut self, unit_no: i64, element: u64) -> Result<Option<Part>, Fail> {
         let goes_on = self.run.unit_no == unit_no && self.run.next == element;
         let want = if goes_on { (self.run.want * 2).min(PARTS_AT_ONCE) } else { 1 };
@@ -258,7 +298,7 @@ impl ReadRows for Snapshot<'_, '_> {
     fn pages(
         &mut self,
         unit_no: i64,
-        keys: &KeyRange,
+        keys: &Keys,
         order: Order,
         each: EachPage<'_, Self>,
     ) -> Result<(), Ended<Fail>> {
@@ -270,6 +310,10 @@ impl ReadRows for Snapshot<'_, '_> {
             }
             return Ok(());
         }
+        let keys = match keys {
+            Keys::Range(range) => range,
+            Keys::Set(keys) => return self.pages_of(unit_no, keys, order, each),
+        };
         let (order, behind) = match order {
             Order::Ascending => ("ASC", ">"),
             Order::Descending => ("DESC", "<"),

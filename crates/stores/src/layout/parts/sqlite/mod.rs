@@ -18,7 +18,7 @@ use restow_store::feed::{FrameSender, Purpose, Stop, blocking, produce};
 use restow_store::{
     Batch, Content, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName,
     Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told,
-    UnitOutcome, Unsupported, failpoint,
+    UnitOutcome, Units, Unsupported, failpoint, units_in_pages,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -29,13 +29,13 @@ use crate::layout::parts::beside::{self, not_retired};
 use crate::layout::parts::query::NewestFirst;
 use crate::layout::parts::read::{Ended, Reader};
 use crate::layout::parts::rows::ReadRows;
-use crate::layout::parts::segments::segments;
+use crate::layout::parts::segments::{list, segments};
 use crate::layout::parts::write::{self, Logs, Writer};
 use rows::Rows;
 use schema::Found;
 
 /// A store of the compact layout in one SQLite file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PartsSqlite {
     info: StoreInfo,
     files: Files,
@@ -197,6 +197,18 @@ impl Store for PartsSqlite {
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
         Ok(self.stream(Purpose::Read, move |rows, reader| reader.units(rows, &units, &what)))
+    }
+
+    async fn units(&self) -> Result<Units> {
+        let this = self.clone();
+        Ok(units_in_pages(None, move |behind: Option<UnitId>| {
+            let this = this.clone();
+            async move {
+                let list =
+                    move |rows: &mut Rows<'_>| list(rows, behind.as_ref()).map_err(Ended::Engine);
+                this.look("list units", list).await
+            }
+        }))
     }
 
     async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {

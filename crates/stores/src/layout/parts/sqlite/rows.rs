@@ -1,10 +1,12 @@
 //! The rows of a `parts+sqlite` file.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use restow_model::{Dialect, Digest, Key, UnitDigest, UnitId};
 use restow_store::managed::{Noted, StoredEntry};
 use restow_store::parts::{Part, Torn};
-use restow_store::{Entry, KeyRange, Order, RegisterName};
+use restow_store::{Entry, Keys, Order, RegisterName};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::schema;
@@ -83,6 +85,35 @@ impl<'c> Rows<'c> {
     fn store_bytes(&self) -> rusqlite::Result<Option<Bytes>> {
         let held = registers::read(self.connection, &RegisterName::store().0)?;
         Ok(held.map(|(_, bytes)| bytes))
+    }
+
+    /// Hands out the pages to which some keys belong, each once.
+    fn pages_of(
+        &mut self,
+        unit_no: i64,
+        keys: &BTreeSet<Key>,
+        order: Order,
+        each: EachPage<'_, Self>,
+    ) -> Result<(), Ended<rusqlite::Error>> {
+        let sql = format!(
+            "SELECT {PAGE} FROM restow_page WHERE unit_no = ?1 AND first_key <= ?2 \
+             ORDER BY first_key DESC LIMIT 1"
+        );
+        let mut statement = self.connection.prepare_cached(&sql).map_err(Ended::Engine)?;
+        let mut keys: Vec<&Key> = keys.iter().collect();
+        if order == Order::Descending {
+            keys.reverse();
+        }
+        let mut last = None;
+        for key in keys {
+            let found = statement.query_row(params![unit_no, &key.as_bytes()[..]], page);
+            let Some(page) = found.optional().map_err(Ended::Engine)? else { continue };
+            // Keys of one page are neighbours.
+            if last.replace(page.page_no) != Some(page.page_no) && !each(self, &page)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Finds the unit that pages of a number belong to; nothing for staged copies.
@@ -180,10 +211,14 @@ impl ReadRows for Rows<'_> {
     fn pages(
         &mut self,
         unit_no: i64,
-        keys: &KeyRange,
+        keys: &Keys,
         order: Order,
         each: EachPage<'_, Self>,
     ) -> Result<(), Ended<rusqlite::Error>> {
+        let keys = match keys {
+            Keys::Range(range) => range,
+            Keys::Set(keys) => return self.pages_of(unit_no, keys, order, each),
+        };
         let order = match order {
             Order::Ascending => "ASC",
             Order::Descending => "DESC",

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::{ToSql, Type};
-use restow_model::{Key, KeyPart, Record, UnitId};
-use restow_store::KeyRange;
+use restow_model::{Key, Record, UnitId};
+use restow_store::Keys as Among;
 
 use super::super::super::record::{CHECKPOINT, WRITE, checkpoint_key, write_key};
 use super::Reader;
+use super::condition::{Condition, Parameter};
 use crate::engine::postgres::Fail;
 use crate::engine::postgres::pieces::WHOLE_BYTES_MAX;
 
@@ -36,7 +37,7 @@ impl Table {
         }
     }
 
-    fn columns(self) -> &'static [&'static str] {
+    pub(super) fn columns(self) -> &'static [&'static str] {
         match self {
             Self::Checkpoints => &["checkpoint_ns", "checkpoint_id"],
             Self::Writes => &["checkpoint_ns", "checkpoint_id", "task_id", "idx"],
@@ -99,7 +100,7 @@ pub(in super::super) enum Walk<'w> {
         /// The units.
         units: &'w [UnitId],
         /// Which keys.
-        keys: &'w KeyRange,
+        keys: &'w Among,
         /// From the last key to the first.
         is_descending: bool,
     },
@@ -113,7 +114,7 @@ pub(super) struct Keys {
     name: &'static str,
     table: Table,
     ahead: VecDeque<RowKey>,
-    range: KeyRange,
+    among: Among,
     is_spent: bool,
     /// How many keys to ask for next.
     fetch: usize,
@@ -140,7 +141,7 @@ impl Keys {
             name,
             table,
             ahead: VecDeque::new(),
-            range: KeyRange::default(),
+            among: Among::default(),
             is_spent: false,
             fetch: KEYS_FIRST,
             is_single: matches!(walk, Walk::Units { units: [_], .. }),
@@ -151,12 +152,12 @@ impl Keys {
         let select = format!("r.thread_id, r.{}, {}", columns.join(", r."), table.size());
         let cells = table.cells(reader.shape.has_path, keys.small_max);
         let (sql, parameters): (String, Vec<Parameter>) = match walk {
-            Walk::Units { units, keys: range, is_descending } => {
-                let Some(condition) = condition(table, range) else {
+            Walk::Units { units, keys: among, is_descending } => {
+                let Some(condition) = Condition::of(table, among) else {
                     keys.is_spent = true;
                     return Ok(keys);
                 };
-                keys.range = (*range).clone();
+                keys.among = (*among).clone();
                 let direction = if *is_descending { " DESC" } else { "" };
                 let order = columns.iter().map(|column| match *column {
                     "idx" => format!("r.idx{direction}"),
@@ -165,15 +166,14 @@ impl Keys {
                 let order: Vec<String> = order.collect();
                 let ids = units.iter().map(|u| u.as_str().to_owned()).collect();
                 let mut parameters = vec![Parameter::Texts(ids)];
-                parameters.extend(condition.parameters);
                 // Rows are sorted as they are stored, and unpacked one by one behind that.
                 let sql = format!(
                     "SELECT {select}, 0::bigint, {cells} FROM (SELECT r.* FROM \
-                     unnest($1::text[]) WITH ORDINALITY u (id, n) JOIN {rows} r \
-                     ON r.thread_id = u.id{} ORDER BY u.n, {} OFFSET 0) r",
-                    condition.sql,
+                     unnest($1::text[]) WITH ORDINALITY u (id, n){} ORDER BY u.n, {} OFFSET 0) r",
+                    condition.join(rows),
                     order.join(", ")
                 );
+                parameters.extend(condition.parameters);
                 (sql, parameters)
             }
             Walk::Blocks(from, to) => {
@@ -226,7 +226,7 @@ impl Keys {
                 let key = self.row_key(row)?;
                 count += 1;
                 bytes += key.bytes.min(SMALL_BYTES_MAX);
-                if self.range.contains(&key.key) {
+                if self.among.contains(&key.key) {
                     self.ahead.push_back(key);
                 }
             }
@@ -303,98 +303,5 @@ impl Keys {
             key.row = Some(row);
         }
         Ok(key)
-    }
-}
-
-/// A parameter of a statement.
-#[derive(Debug)]
-enum Parameter {
-    Texts(Vec<String>),
-    Text(String),
-    Int(i32),
-}
-
-impl Parameter {
-    fn typed(&self) -> (&(dyn ToSql + Sync), Type) {
-        match self {
-            Self::Texts(texts) => (texts, Type::TEXT_ARRAY),
-            Self::Text(text) => (text, Type::TEXT),
-            Self::Int(n) => (n, Type::INT4),
-        }
-    }
-}
-
-/// A condition on the key columns of a table, and its parameters; wider than the range of keys
-/// where that has no shape that SQL knows.
-#[derive(Debug, Default)]
-struct Condition {
-    /// What follows the join, each with a leading `AND`.
-    sql: String,
-    /// The parameters, from `$2` on.
-    parameters: Vec<Parameter>,
-}
-
-/// Translates a range of keys for a table; `None` where none of its records lies in the range.
-fn condition(table: Table, range: &KeyRange) -> Option<Condition> {
-    let kind = Key::of(table.kind()).build();
-    let end = kind.after_prefix();
-    let is_before = range.to.as_ref().is_some_and(|to| to <= kind.as_bytes());
-    if is_before || range.from >= end {
-        return None;
-    }
-    let mut condition = Condition::default();
-    if is_one(range) {
-        condition.add(table, "=", &range.from);
-        return Some(condition);
-    }
-    if range.from > *kind.as_bytes() {
-        condition.add(table, ">=", &range.from);
-    }
-    if let Some(to) = range.to.as_ref().filter(|to| **to < end) {
-        condition.add(table, "<=", to);
-    }
-    Some(condition)
-}
-
-/// Says whether a range is that of a single key, so that the index finds it.
-fn is_one(range: &KeyRange) -> bool {
-    let to = range.to.as_ref().and_then(|to| to.strip_suffix(&[0]));
-    to.is_some_and(|to| *to == range.from) && Key::from_bytes(range.from.clone()).is_ok()
-}
-
-impl Condition {
-    fn add(&mut self, table: Table, sign: &str, bound: &bytes::Bytes) {
-        // Bounds are keys, prefixes of keys, or one of these with a byte behind it.
-        let cut = bound.slice(..bound.len().saturating_sub(1));
-        let parts = [bound.clone(), cut].into_iter().find_map(|b| Key::from_bytes(b).ok());
-        let Some(parts) = parts.map(|key| key.parts()).filter(|p| !p.is_empty()) else { return };
-        let columns = table.columns();
-        if parts.len() > columns.len() {
-            return;
-        }
-        let (mut left, mut right) = (Vec::new(), Vec::new());
-        let mut parameters = Vec::new();
-        for (n, part) in parts.into_iter().enumerate() {
-            let (parameter, collation) = match (n, part) {
-                (3, KeyPart::Int(index)) => match i32::try_from(index) {
-                    Ok(index) => (Parameter::Int(index), ""),
-                    Err(_) => break,
-                },
-                // No cell of text holds NUL, so that whatever lies behind it is left to the keys.
-                (0..3, KeyPart::Text(text)) if !text.contains('\0') => {
-                    (Parameter::Text(text), if sign == "=" { "" } else { " COLLATE \"C\"" })
-                }
-                _ => break,
-            };
-            parameters.push(parameter);
-            left.push(format!("r.{}{collation}", columns[n]));
-            right.push(format!("${}", 1 + self.parameters.len() + parameters.len()));
-        }
-        if left.is_empty() {
-            return;
-        }
-        // Equal columns in front are found by the index under any collation.
-        self.sql.push_str(&format!(" AND ({}) {sign} ({})", left.join(", "), right.join(", ")));
-        self.parameters.extend(parameters);
     }
 }

@@ -6,8 +6,10 @@
 
 mod blobs;
 mod checkpoints;
+mod condition;
 mod frames;
 mod keys;
+mod list;
 mod scan;
 mod side;
 mod units;
@@ -15,6 +17,7 @@ mod writes;
 
 pub(super) use blobs::{BlobKey, each_stored};
 pub(super) use frames::Frames;
+pub(super) use list::{Listing, list};
 pub(super) use scan::Scan;
 pub(super) use side::named;
 pub(super) use units::{Contents, Found, Visitor, contents};

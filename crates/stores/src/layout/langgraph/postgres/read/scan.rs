@@ -8,7 +8,7 @@ use bytes::Bytes;
 use postgres::types::Type;
 use restow_model::{Control, Dialect, Key, UnitId};
 use restow_store::feed::{FrameSender, Room, Stop};
-use restow_store::{Content, Cursor, Enumeration, Frame, KeyRange, Segment, Selection};
+use restow_store::{Content, Cursor, Enumeration, Frame, KeyRange, Keys, Segment, Selection};
 
 use super::super::super::spot::Spot;
 use super::Reader;
@@ -77,7 +77,7 @@ impl Scan<'_> {
                 // The unit in the middle of which the scan was goes first, alone.
                 let unit = UnitId::new(&*unit);
                 let there = reader.existing(std::slice::from_ref(&unit))?;
-                self.walk(reader, &there, &KeyRange::after(&key))?;
+                self.walk(reader, &there, KeyRange::after(&key))?;
                 (Some(unit.as_str().into()), true)
             }
             Some(Spot::Unit(unit, None)) => (Some(unit), true),
@@ -94,7 +94,7 @@ impl Scan<'_> {
             let unit = |row: &postgres::Row| Ok(UnitId::new(row.try_get::<_, &str>(0)?));
             let units: Vec<UnitId> = rows.iter().map(unit).collect::<Result<_, Fail>>()?;
             for units in units.chunks(UNITS_AT_ONCE) {
-                self.walk(reader, units, &KeyRange::default())?;
+                self.walk(reader, units, KeyRange::default())?;
             }
             if units.len() < IDS_AT_ONCE {
                 return Ok(());
@@ -106,7 +106,7 @@ impl Scan<'_> {
         &self,
         reader: &mut Reader<'_, '_>,
         units: &[UnitId],
-        keys: &KeyRange,
+        keys: KeyRange,
     ) -> Result<(), Fail> {
         let mut since = 0;
         let mut sent = |unit: &UnitId, record: Option<(&Key, usize)>| {
@@ -124,7 +124,7 @@ impl Scan<'_> {
             self.mark(&Spot::Unit(unit.as_str().into(), key))
         };
         let content = self.content;
-        let what = Selection { keys: keys.clone(), content, ..Selection::all() };
+        let what = Selection { keys: keys.into(), content, ..Selection::all() };
         let mut frames = Frames::new(self.sender, content, &mut sent);
         let units = frames.learn(reader, units, false)?;
         reader.walk(&units, &what, &mut frames)
@@ -222,7 +222,7 @@ impl Pieces<'_> {
     }
 
     fn own(&mut self, reader: &mut Reader<'_, '_>) -> Result<(), Fail> {
-        let everything = KeyRange::default();
+        let everything = Keys::default();
         let mut own = UnitRecords::all(reader)?;
         for unit in own.units() {
             self.begin(reader, &unit, Dialect::Any)?;

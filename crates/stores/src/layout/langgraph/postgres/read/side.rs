@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use bytes::Bytes;
 use postgres::types::Type;
 use restow_model::{Body, Digest, Key, Record, Residue, UnitId, canonical};
-use restow_store::KeyRange;
+use restow_store::Keys;
 
 use super::super::super::beside;
 use super::super::super::record::UNIT;
@@ -86,9 +86,9 @@ impl UnitRecords {
     pub(super) fn of(
         reader: &mut Reader<'_, '_>,
         units: &[UnitId],
-        range: &KeyRange,
+        keys: &Keys,
     ) -> Result<Self, Fail> {
-        let kind = Key::of(UNIT).build();
+        let (kind, range) = (Key::of(UNIT).build(), keys.span());
         let is_before = range.to.as_ref().is_some_and(|to| to <= kind.as_bytes());
         if is_before || range.from >= kind.after_prefix() {
             return Ok(Self::default());
@@ -148,7 +148,7 @@ impl UnitRecords {
         &mut self,
         reader: &mut Reader<'_, '_>,
         unit: &UnitId,
-        range: &KeyRange,
+        among: &Keys,
     ) -> Result<Vec<UnitRecord>, Fail> {
         let mut records = self.kept.remove(unit).unwrap_or_default();
         if let Some(keys) = self.unnamed.remove(unit) {
@@ -160,7 +160,7 @@ impl UnitRecords {
                 Ok(())
             })?;
         }
-        records.retain(|(key, _)| range.contains(key));
+        records.retain(|(key, _)| among.contains(key));
         add_residue(reader, &mut records, |_| unit.clone(), |l| l.1.as_mut().ok())?;
         records.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
         Ok(records)

@@ -3,7 +3,7 @@
 use postgres::types::Type;
 use restow_model::{Dialect, Record, UnitDigest, UnitId};
 use restow_store::managed::{self, Beside as Control};
-use restow_store::{Content, KeyRange, Order, RegisterName, Selection, StoreRecord, Told};
+use restow_store::{Content, Keys, Order, RegisterName, Selection, StoreRecord, Told};
 
 use super::checkpoints::{Checkpoints, Loaded};
 use super::keys::{RowKey, Table, Walk};
@@ -321,14 +321,14 @@ impl UnitRecords {
         &mut self,
         reader: &mut Reader<'_, '_>,
         unit: &UnitId,
-        (range, is_descending): (&KeyRange, bool),
+        (keys, is_descending): (&Keys, bool),
         left: &mut usize,
         visitor: &mut dyn Visitor,
     ) -> Result<(), Fail> {
         if *left == 0 || !self.has(unit) {
             return Ok(());
         }
-        let mut records = self.take(reader, unit, range)?;
+        let mut records = self.take(reader, unit, keys)?;
         if is_descending {
             records.reverse();
         }

@@ -148,7 +148,7 @@ pub(super) fn held(
     unit: &UnitId,
     key: &Key,
 ) -> Result<Held, Fail> {
-    let keys = KeyRange { from: key.as_bytes().clone(), to: Some(KeyRange::after(key).from) };
+    let keys = KeyRange::one(key).into();
     let what = Selection { keys, ..Selection::all() };
     let mut one = One(Held::Nothing);
     let units = std::slice::from_ref(unit);
