@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod chaos;
 mod docs;
 mod package;
 mod python;
@@ -29,6 +30,8 @@ usage: cargo xtask <command>
   test [--without NAME] [FILTER..]   everything that has to pass before a commit
   services [-- COMMAND..]            runs the servers of tests until Ctrl-C, or for a command
   bench [ARGS..]                     builds for release and measures
+  chaos [--pair NAME] [--seconds N] [--seed N]
+                                     kills what it can while units move, and looks for losses
   docs [--check]                     writes the generated documents again, or compares them
 ";
 
@@ -58,6 +61,7 @@ fn run(args: &[String]) -> Outcome {
         "services" if rest.is_empty() => services::run(&[]),
         "services" if rest.len() > 1 && rest[0] == "--" => services::run(&rest[1..]),
         "bench" => bench::run(rest),
+        "chaos" => chaos::run(rest),
         "docs" if rest.is_empty() => docs::write(),
         "docs" if rest == ["--check"] => docs::check(),
         "help" | "--help" | "-h" => {

@@ -8,6 +8,8 @@
 #![allow(clippy::disallowed_methods)]
 
 pub mod bench;
+#[cfg(unix)]
+pub mod chaos;
 pub mod cli;
 #[cfg(unix)]
 pub mod cluster;

@@ -212,7 +212,8 @@ fn url_of(server: &str, database: &str) -> String {
     format!("{base}/{database}{query}")
 }
 
-fn address_of(url: &str, layout: &str) -> String {
+/// Returns the address of a layout at a URL.
+pub fn address_of(url: &str, layout: &str) -> String {
     let place = url.split_once(':').expect("a URL has a scheme").1;
     format!("{layout}+postgres:{place}")
 }

@@ -22,7 +22,7 @@ mod graph;
 mod message;
 mod moment;
 mod pack;
-mod random;
+pub mod random;
 mod shapes;
 mod text;
 
