@@ -1,4 +1,4 @@
-//! Makes chaos: `chaos run --pair sqlite-postgres --seconds 60 --seed 1`; see `restow_testkit::chaos`.
+//! Makes chaos: `chaos run --pair sqlite-postgres --seconds 60 --seed 1`.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::expect_used)]
 
 use std::process::ExitCode;
