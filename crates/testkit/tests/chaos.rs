@@ -12,7 +12,7 @@ static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 fn nothing_is_lost(pair: Stores) {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let plan = Plan { pair, seconds: 10, seed: 1, units: Some(60), clients: 3, movers: 2 };
+    let plan = Plan { pair, seconds: 8, seed: 1, units: Some(48), clients: 3, movers: 2 };
     let program = Path::new(env!("CARGO_BIN_EXE_chaos"));
     let Some(report) = conduct::run(&plan, program) else { return };
     assert!(report.faults.is_empty(), "{}\n{report}", conduct::command(&plan));

@@ -186,9 +186,10 @@ impl Client {
     /// Moves a unit to where it is to live, or anywhere.
     async fn displace(&self, unit: u64, random: &mut Random) {
         let id = world::unit(unit);
-        let moved = match random.below(3) {
-            0 => self.router.move_to(&id, Side::Source).await,
-            1 => self.router.move_to(&id, Side::Target).await,
+        let moved = match random.below(4) {
+            0 => self.router.copy_to(&id, Side::Target).await,
+            1 => self.router.move_to(&id, Side::Source).await,
+            2 => self.router.move_to(&id, Side::Target).await,
             _ => self.router.place(&id).await,
         };
         report(&self.recorder, &self.numbers, unit, moved);

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::ValueEnum as _;
-use restow::live::{Acknowledge, Config, Pair, Phase, Router, Side};
+use restow::live::{Acknowledge, Config, Errand, Pair, Phase, Router, Side};
 use restow::model::{Dialect, UnitId};
 use restow::store::{Batch, Guard, Op, Role, Then, UnitOps};
 
@@ -273,7 +273,7 @@ async fn settle(pair: Pair, folder: &Path, share: u16, units: u64) -> Vec<String
     let config = Config { phase: Phase::Move, share, ..Config::default() };
     pair.configure(&held, config).await.expect("a configuration");
     let router = world::router(pair, &format!("end-{share}")).await.expect("a router");
-    let swept = router.sweep(4, &AtomicBool::new(false)).await.expect("a sweep");
+    let swept = router.sweep(Errand::Place, 4, &AtomicBool::new(false)).await.expect("a sweep");
     let told = |(unit, error): (UnitId, _)| format!("{unit}: {}", client::told(&error));
     let mut faults: Vec<String> = swept.failures.into_iter().map(told).collect();
     let wanted = if share == 0 { Side::Source } else { Side::Target };

@@ -3,9 +3,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
+use restow::live::Errand;
+
 use super::client::{Life, may_pass, report, told};
 use super::clock::now_ns;
 use super::history::{Asked, Came, Recorder};
+use crate::generate::random::Random;
 
 /// So many units a mover moves at once.
 const WORKERS: usize = 3;
@@ -15,9 +18,11 @@ pub async fn live(life: Life) {
     let recorder = Recorder::new(&life.folder, &life.name);
     let numbers = AtomicU64::new(1);
     let Some(router) = life.router().await else { return };
+    let mut random = Random::new(life.seed);
     while now_ns() < life.until {
+        let errand = if random.once_in(4) { Errand::Copy } else { Errand::Place };
         let swept = match router.refresh().await {
-            Ok(_) => router.sweep(WORKERS, &AtomicBool::new(false)).await,
+            Ok(_) => router.sweep(errand, WORKERS, &AtomicBool::new(false)).await,
             Err(error) => Err(error),
         };
         match swept {
