@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
-use restow::live::Errand;
+use restow::live::{Errand, Side};
 
 use super::client::{Life, may_pass, report, told};
 use super::clock::now_ns;
@@ -20,7 +20,7 @@ pub async fn live(life: Life) {
     let Some(router) = life.router().await else { return };
     let mut random = Random::new(life.seed);
     while now_ns() < life.until {
-        let errand = if random.once_in(4) { Errand::Copy } else { Errand::Place };
+        let errand = if random.once_in(4) { Errand::Copy(Side::Target) } else { Errand::Place };
         let swept = match router.refresh().await {
             Ok(_) => router.sweep(errand, WORKERS, &AtomicBool::new(false)).await,
             Err(error) => Err(error),
