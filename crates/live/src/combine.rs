@@ -141,7 +141,7 @@ enum Shared<'a> {
 /// Says what holds for all; nothing where none was made, and each may be made alone.
 fn shared(written: &Result<Written>) -> Option<Shared<'_>> {
     match written {
-        Ok(Written::Conflict(..)) => None,
+        Ok(Written::Conflict(..) | Written::TooLarge) => None,
         Ok(written) => Some(Shared::Written(written)),
         Err(error) if error.is_retryable() => Some(Shared::Failed(error)),
         Err(_) => None,

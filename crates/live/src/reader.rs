@@ -6,7 +6,8 @@ use futures::{StreamExt, stream};
 use restow_model::Control;
 use restow_store::{Error, ErrorKind, Frame, Frames, Result, Selection, WithoutControl};
 
-use crate::hand::Hand;
+use crate::hand::{Hand, is_live};
+use crate::look::Look;
 use crate::protocol::Home;
 use crate::view::{Seen, Standing, Status, View};
 use crate::{Side, Step};
@@ -53,13 +54,27 @@ impl Hand<'_> {
 
     /// Finds the store that a unit's records are read from; `None` where it has none at all.
     pub(crate) async fn resolve(&self, first: Side) -> Result<Option<Side>> {
+        let is_there = |look: &Look| look.control.is_some() || look.view.has_records;
         for tries in 0..TRIES {
             self.pause(tries / 4).await;
-            let looks = self.look_at_both(first).await?;
-            let is_there = |at| looks.at(at).control.is_some() || looks.at(at).view.has_records;
+            let look = match self.look(first, None).await {
+                Ok(look) => look,
+                // The home may be the other one: at most one store is live.
+                Err(error) if error.is_retryable() => {
+                    return match self.look(first.other(), None).await {
+                        Ok(other) if is_live(&other) => Ok(Some(first.other())),
+                        _ => Err(error),
+                    };
+                }
+                Err(error) => return Err(error),
+            };
+            if is_live(&look) || look.view.is_legacy() {
+                return Ok(is_there(&look).then_some(first));
+            }
+            let looks = self.look_at_other(first, look).await?;
             match self.protocol.home(&looks.seen()) {
                 Home::At(at) | Home::Legacy(at) | Home::Sealed(at) => {
-                    return Ok(is_there(at).then_some(at));
+                    return Ok(is_there(looks.at(at)).then_some(at));
                 }
                 Home::Unclear => {}
             }

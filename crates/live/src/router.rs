@@ -19,6 +19,8 @@ use crate::{Moved, Pair, Side, Written};
 const JOURNAL_ENTRIES_MIN: u64 = 1024;
 /// A journal is cut after so many writes.
 const JOURNAL_TRIM_EVERY: u64 = 128;
+/// So many times a copy may be staged anew while a unit is erased.
+const ERASE_TRIES: u32 = 20;
 
 /// How a router is made.
 #[derive(Debug)]
@@ -141,7 +143,8 @@ impl Router {
 
     /// Finds the store where a unit lives; while it is on its way, the one that it comes from.
     ///
-    /// `None` where there is no such unit.
+    /// `None` where there is no such unit. What that store tells of the unit from now on is of one
+    /// moment, and not older than the call: it only goes forward.
     pub async fn resolve(&self, unit: &UnitId) -> Result<Option<Side>> {
         self.hand(unit).resolve(self.wanted(unit)).await
     }
@@ -180,18 +183,22 @@ impl Router {
     /// What stays is that there was such a unit. Fails where one of the stores cannot be reached;
     /// it may be called again.
     pub async fn erase(&self, unit: &UnitId) -> Result<()> {
-        let Written::Made(at, generation) = self.delete(unit, None).await? else {
-            return Err(unclear("erase a unit", unit));
-        };
-        if !self.hand(unit).mirror(at, generation, true).await? {
-            let message = "the other store holds a copy that is being moved; try again";
-            let error = Error::new(ErrorKind::Unavailable, "erase a unit", message);
-            return Err(error.with("unit", unit.as_str()));
+        for _ in 0..ERASE_TRIES {
+            let Written::Made(at, generation) = self.delete(unit, None).await? else {
+                return Err(unclear("erase a unit", unit));
+            };
+            if self.hand(unit).mirror(at, generation, true).await? {
+                for side in Side::BOTH {
+                    self.pair.store(side).trim(unit.clone(), generation.seq).await?;
+                }
+                return Ok(());
+            }
+            // What is being staged holds records still, and whoever staged it may be gone.
+            self.move_to(unit, at.other()).await?;
         }
-        for side in Side::BOTH {
-            self.pair.store(side).trim(unit.clone(), generation.seq).await?;
-        }
-        Ok(())
+        let message = "the other store holds a copy that is being moved; try again";
+        let error = Error::new(ErrorKind::Unavailable, "erase a unit", message);
+        Err(error.with("unit", unit.as_str()))
     }
 
     /// Moves a unit to a store, as the configuration's epoch allows.

@@ -31,6 +31,8 @@ pub enum Written {
     Made(Side, Generation),
     /// An expectation did not hold; the key, and the digest of what is there. Nothing was written.
     Conflict(Key, Option<Digest>),
+    /// It exceeds what the store applies at once. Nothing was written; divide it.
+    TooLarge,
     /// Nobody can say whether it was made: its answer was lost, and so was the account of it.
     Indeterminate,
 }
@@ -118,10 +120,7 @@ impl Hand<'_> {
             UnitOutcome::Lost(Current::Record(key, is)) => Tried::Over(Written::Conflict(key, is)),
             UnitOutcome::Lost(_) => Tried::Lost,
             UnitOutcome::Indeterminate => Tried::Missing(None),
-            UnitOutcome::TooLarge => {
-                let message = "a write exceeds what the store applies at once; divide it";
-                return Err(self.refused(message, ErrorKind::Unsupported));
-            }
+            UnitOutcome::TooLarge => Tried::Over(Written::TooLarge),
             UnitOutcome::Unsupported(why) => {
                 let error = self.refused("the store cannot hold a record", ErrorKind::Unsupported);
                 return Err(error.because(why));

@@ -18,6 +18,7 @@ use restow_model::{Body, Control, Dialect, Digest, Key, Record, UnitId};
 use restow_store::clock::ManualClock;
 use restow_store::memory::{MemoryOptions, MemoryStore};
 use restow_store::{Batch, Expect, Frame, Guard, Op, Selection, Stamp, Store as _, Then, UnitOps};
+use tokio::sync::Notify;
 
 struct World {
     source: MemoryStore,
@@ -205,6 +206,10 @@ async fn erasing_leaves_nothing_but_that_it_was() {
     world.router.move_to(&unit(), Side::Target).await.expect("a move");
     world.router.write(&unit(), put(1, "secret")).await.expect("a write");
     world.router.erase(&unit()).await.expect("an erasure");
+    nothing_is_left(&world).await;
+}
+
+async fn nothing_is_left(world: &World) {
     for store in [&world.source, &world.target] {
         let frames = store.read(vec![unit()], Selection::all()).await.expect("frames");
         let frames: Vec<_> = frames.collect().await;
@@ -216,6 +221,37 @@ async fn erasing_leaves_nothing_but_that_it_was() {
         let told = store.journal(unit(), control.generation.seq - 1).await.expect("a journal");
         assert_eq!(told.entries, None, "the journal still names keys");
     }
+}
+
+/// Stops whoever is about to verify a copy, for good.
+#[derive(Debug, Default)]
+struct Stuck(Notify);
+
+#[async_trait]
+impl Watch for Stuck {
+    async fn before(&self, step: Step, _: Side, _: &UnitId) {
+        if step == Step::Verify {
+            self.0.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A mover that died leaves a copy that is half a unit; it is erased as well.
+#[tokio::test]
+async fn erasing_leaves_no_copy_that_was_being_staged() {
+    let world = world(4, strong(), moving(0)).await;
+    let stuck = Arc::new(Stuck::default());
+    let watch = Arc::clone(&stuck) as Arc<dyn Watch>;
+    let options = RouterOptions::new("mover", Arc::new(ManualClock::default()));
+    let options = RouterOptions { watch, ..options };
+    let mover = Router::with_config(world.router.pair().clone(), moving(10_000), options);
+    let moving = tokio::spawn(async move { mover.place(&unit()).await });
+    stuck.0.notified().await;
+    moving.abort();
+    drop(moving.await);
+    world.router.erase(&unit()).await.expect("an erasure");
+    nothing_is_left(&world).await;
 }
 
 /// Under policy both, what was answered while the target is the home is in the source as well.
