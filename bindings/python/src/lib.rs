@@ -5,7 +5,9 @@
     reason = "what Python hands over is extracted into values of its own"
 )]
 
+mod clock;
 mod errors;
+mod log;
 mod saver;
 mod values;
 

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::OnceLock;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use futures::StreamExt;
 use pyo3::exceptions::PyOSError;
@@ -11,11 +12,14 @@ use pyo3::pybacked::PyBackedBytes;
 use restow::langgraph::{
     self, CheckpointPut, CheckpointQuery, Place, Prune, Stored, Typed, WritesPut,
 };
+use restow::live::Migration;
 use restow::{Address, Environment, Result};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Mutex;
 
+use crate::clock::SystemClock;
 use crate::errors::raise;
+use crate::log;
 use crate::values::{self, Given, History, Tuple};
 
 /// Stores do their work on threads that may block; these only pass it on.
@@ -35,7 +39,16 @@ fn runtime() -> PyResult<&'static Runtime> {
 /// Runs work to its end, while Python goes on elsewhere.
 fn finish<T: Send>(py: Python<'_>, work: impl Future<Output = Result<T>> + Send) -> PyResult<T> {
     let runtime = runtime()?;
-    py.detach(|| runtime.block_on(work)).map_err(|error| raise(py, &error))
+    let done = py.detach(|| runtime.block_on(work));
+    log::hand_over(py)?;
+    done.map_err(|error| raise(py, &error))
+}
+
+/// What is not Unicode says nothing to a database.
+fn environment() -> Environment {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// LangGraph's checkpointer over a store.
@@ -65,11 +78,17 @@ impl Saver {
     #[staticmethod]
     fn open(py: Python<'_>, address: &str) -> PyResult<Self> {
         let address = Address::parse(address).map_err(|error| raise(py, &error))?;
-        // What is not Unicode says nothing to a database.
-        let environment: Environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        finish(py, langgraph::Saver::open(&address, &environment)).map(Self)
+        finish(py, langgraph::Saver::open(&address, &environment())).map(Self)
+    }
+
+    /// Opens the stores of the migration that a file describes.
+    #[staticmethod]
+    fn migration(py: Python<'_>, path: PathBuf, seed: &str) -> PyResult<Self> {
+        log::keep();
+        let migration = Migration::read(&path).map_err(|error| raise(py, &error))?;
+        let (environment, clock) = (environment(), Arc::new(SystemClock::new()));
+        let opened = langgraph::Saver::migration(&migration, &environment, clock, seed);
+        finish(py, opened).map(Self)
     }
 
     #[pyo3(signature = (thread, namespace, id))]

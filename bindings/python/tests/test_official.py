@@ -18,6 +18,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import Command, Send, interrupt
 from places import PlacesTest, kinds
+from test_saver import delta_graph
 
 from restow.langgraph import Saver
 
@@ -141,6 +142,23 @@ class OfficialTest(PlacesTest):
                     self.assertEqual(shown(saver, "a"), shown(official, "a"))
                     again = graph(official).invoke({"messages": [("user", "more")]}, config("a"))
                     self.assertEqual(again["count"], 8)
+
+    def test_a_history_of_deltas_is_theirs(self) -> None:
+        for kind, ours, theirs in self.each():
+            with self.subTest(kind), theirs() as official:
+                savers = (ours(), official)
+                for turn in range(8):
+                    said = {"said": [f"user {turn}"]}
+                    delta_graph(savers[turn // 2 % 2]).invoke(said, config("a"))
+                found = list(official.list(config("a")))
+                self.assertGreater(len(found), 8)
+                for at in [tuple.config for tuple in found]:
+                    for channels in (["said"], ["said", "turns", "nothing"]):
+                        told = [
+                            saver.get_delta_channel_history(config=at, channels=channels)
+                            for saver in savers
+                        ]
+                        self.assertEqual(*told)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use restow_live::config::{Acknowledge, Config};
 use restow_live::{Pair, Router, RouterOptions};
 use restow_store::{Address, Clock, Environment, Error, ErrorKind, Result};
-use restow_stores::registry::{Access, open};
+use restow_stores::registry::{Access, Opened, open};
 use serde::Deserialize;
 
 /// A migration: its name, its stores, and how writes are answered in it.
@@ -118,8 +118,7 @@ impl Migration {
         if alone.config().await?.config.lost {
             return Ok(alone);
         }
-        let source = open(&self.source, Access::Write, environment).await?;
-        let target = open(&self.target, Access::Write, environment).await?;
+        let (source, target) = self.stores(environment).await?;
         let ids = [format!("{seed}-source"), format!("{seed}-target")];
         Pair::open(&self.name, (source.store, &ids[0]), (target.store, &ids[1])).await
     }
@@ -129,6 +128,13 @@ impl Migration {
         let source = open(&self.source, Access::Write, environment).await?;
         let id = format!("{seed}-source");
         Pair::without_target(&self.name, (source.store, &id), self.target.to_string()).await
+    }
+
+    /// Opens both stores to write to them, and makes nothing ready in them.
+    pub(crate) async fn stores(&self, environment: &Environment) -> Result<(Opened, Opened)> {
+        let source = open(&self.source, Access::Write, environment).await?;
+        let target = open(&self.target, Access::Write, environment).await?;
+        Ok((source, target))
     }
 
     /// Joins the stores to look at them, and changes nothing; `None` before the migration began.

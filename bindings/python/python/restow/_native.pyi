@@ -1,5 +1,6 @@
 import builtins
 from collections.abc import Iterator
+from os import PathLike
 from typing import final
 
 _About = tuple[str, str, str, str | None, bytes]
@@ -44,6 +45,8 @@ class Tuples(Iterator[Tuple]):
 class Saver:
     @staticmethod
     def open(address: str) -> Saver: ...
+    @staticmethod
+    def migration(path: str | PathLike[str], seed: str) -> Saver: ...
     def get(self, thread: str, namespace: str, id: str | None) -> Tuple | None: ...
     def list(
         self,

@@ -11,7 +11,9 @@ import asyncio
 import contextvars
 import functools
 import json
+import os
 import random
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
@@ -59,8 +61,30 @@ class Saver(BaseCheckpointSaver[str]):
     """
 
     def __init__(self, address: str, *, serde: SerializerProtocol | None = None) -> None:
+        self._init(_native.Saver.open(address), serde)
+
+    @classmethod
+    def migration(
+        cls, config: str | os.PathLike[str], *, serde: SerializerProtocol | None = None
+    ) -> Saver:
+        """Keeps checkpoints in the stores of a migration, each thread where it lives by then.
+
+        It may be opened before the migration starts; until then everything is in the source. A
+        thread that is to live in the other store moves there when it is used, beside the calls of
+        the application. What cannot be moved stays where it is, and the log `restow` says why.
+
+        Args:
+            config: The file that describes the migration, such as `restow.toml`.
+            serde: The serializer of values; LangGraph's own unless given.
+        """
+        saver = cls.__new__(cls)
+        # No two savers name their operations alike, not even behind a fork.
+        saver._init(_native.Saver.migration(config, uuid.uuid4().hex), serde)
+        return saver
+
+    def _init(self, native: _native.Saver, serde: SerializerProtocol | None) -> None:
         super().__init__(serde=serde)
-        self._native = _native.Saver.open(address)
+        self._native = native
         self._is_whole = False
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:

@@ -8,7 +8,7 @@ use restow_stores::layout::langgraph::msgpack::{Head, Reader};
 use restow_stores::layout::langgraph::record;
 
 use super::keep::Outline;
-use super::saver::refused;
+use super::threads::refused;
 use super::told::channels_of;
 use super::{Saver, Written};
 
@@ -29,7 +29,7 @@ pub enum Prune {
 impl Saver {
     /// Deletes a thread.
     pub async fn delete_thread(&self, thread: &str) -> Result<()> {
-        self.remove(&UnitId::new(thread), vec![Op::Clear]).await
+        self.threads().erase(&UnitId::new(thread)).await
     }
 
     /// Deletes the checkpoints of runs, with the writes that wait for them.

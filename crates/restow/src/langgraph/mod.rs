@@ -6,10 +6,13 @@
 //! Invariant: a value is handed over once. A channel that did not change since the checkpoint
 //! before is named, and its bytes are found again here.
 
+mod follow;
 mod given;
 mod history;
 mod keep;
 mod manage;
+mod merge;
+mod moving;
 mod recent;
 mod saver;
 mod threads;
@@ -22,6 +25,7 @@ mod tests;
 pub use given::{CheckpointPut, Place, Stored, WritesPut};
 pub use history::ChannelHistory;
 pub use manage::Prune;
+pub use moving::MovingThreads;
 pub use saver::{CheckpointQuery, Saver, Tuples};
 pub use threads::{Threads, Written};
 pub use told::{Payload, PendingWrite, Tuple};

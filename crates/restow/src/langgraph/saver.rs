@@ -9,7 +9,8 @@ use futures::{Stream, StreamExt};
 use restow_model::{Body, Record, UnitId};
 use restow_store::query::langgraph::{CheckpointFilter, CheckpointTuple, LangGraphQuery};
 use restow_store::{
-    Address, Content, Environment, Error, ErrorKind, Expect, Frame, Op, Result, Role, Selection,
+    Address, Clock, Content, Environment, Error, ErrorKind, Expect, Frame, Op, Result, Role,
+    Selection,
 };
 use restow_stores::layout::langgraph::json;
 use restow_stores::layout::langgraph::order::OrderLog;
@@ -17,8 +18,12 @@ use restow_stores::layout::langgraph::record::{Channel, Payload};
 use restow_stores::registry::{self, Access};
 
 use super::recent::Recent;
+use super::threads::refused;
 use super::told::channels_of;
-use super::{CheckpointPut, Place, Stored, Threads, Tuple, Typed, WritesPut, Written, given};
+use super::{
+    CheckpointPut, MovingThreads, Place, Stored, Threads, Tuple, Typed, WritesPut, Written, given,
+};
+use crate::live::Migration;
 
 /// A stream of checkpoints, newest first.
 pub type Tuples = Pin<Box<dyn Stream<Item = Result<Tuple>> + Send + 'static>>;
@@ -63,6 +68,21 @@ impl Saver {
         let opened = registry::open(address, Access::Write, environment).await?;
         opened.store.prepare(Role::CopyTarget, "").await?;
         Ok(Self::new(opened))
+    }
+
+    /// Opens the stores of a migration; every thread is read and written where it lives by then.
+    ///
+    /// Before the migration starts, that is the source. `seed` is what this saver names its
+    /// operations after; no other one may have it.
+    pub async fn migration(
+        migration: &Migration,
+        environment: &Environment,
+        clock: Arc<dyn Clock>,
+        seed: &str,
+    ) -> Result<Self> {
+        let stores = migration.stores(environment).await?;
+        let threads = MovingThreads::open(&migration.name, stores, clock, seed).await?;
+        Ok(Self::new(threads))
     }
 
     pub(super) fn threads(&self) -> &dyn Threads {
@@ -254,12 +274,6 @@ impl Saver {
         }
         Ok(None)
     }
-}
-
-pub(super) fn refused(thread: &UnitId) -> Error {
-    let message = "the store takes no operation of this size";
-    let error = Error::new(ErrorKind::Unsupported, "write a thread", message);
-    error.with("thread", thread.to_string())
 }
 
 fn conditions(metadata: &[u8]) -> Result<Vec<(String, Body)>> {

@@ -23,6 +23,9 @@ pub trait Threads: Send + Sync + 'static {
 
     /// Applies operations to a thread, all or nothing.
     async fn write(&self, thread: &UnitId, ops: Vec<Op>) -> Result<Written>;
+
+    /// Removes a thread: its bytes, wherever they lie.
+    async fn erase(&self, thread: &UnitId) -> Result<()>;
 }
 
 /// What became of operations on a thread.
@@ -58,7 +61,25 @@ impl Threads for Opened {
         let outcome = outcomes.into_iter().next().unwrap_or(UnitOutcome::Indeterminate);
         written(outcome).map_err(|error| error.with("thread", thread.to_string()))
     }
+
+    async fn erase(&self, thread: &UnitId) -> Result<()> {
+        match self.write(thread, vec![Op::Clear]).await? {
+            Written::Done => Ok(()),
+            Written::TooLarge | Written::Unexpected(_) => Err(refused(thread)),
+        }
+    }
 }
+
+/// Says that what cannot be divided exceeds what the store takes.
+pub(super) fn refused(thread: &UnitId) -> Error {
+    let message = "the store takes no operation of this size";
+    let error = Error::new(ErrorKind::Unsupported, "write a thread", message);
+    error.with("thread", thread.to_string())
+}
+
+/// What is said of a write whose answer was lost.
+pub(super) const UNKNOWN: &str =
+    "nobody can say whether it was written; writing it again does no harm";
 
 fn written(outcome: UnitOutcome) -> Result<Written> {
     let fail = |kind, message: &str| Err(Error::new(kind, "write a thread", message));
@@ -69,10 +90,7 @@ fn written(outcome: UnitOutcome) -> Result<Written> {
             ErrorKind::Refused,
             "the thread takes part in a migration; write to it through that migration",
         ),
-        UnitOutcome::Indeterminate => fail(
-            ErrorKind::Unavailable,
-            "nobody can say whether it was written; writing it again does no harm",
-        ),
+        UnitOutcome::Indeterminate => fail(ErrorKind::Unavailable, UNKNOWN),
         UnitOutcome::TooLarge => Ok(Written::TooLarge),
         UnitOutcome::Unsupported(Unsupported { key, why }) => {
             let error = Error::new(ErrorKind::Unsupported, "write a thread", why);

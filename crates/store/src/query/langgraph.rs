@@ -44,6 +44,17 @@ pub struct CheckpointFilter {
     pub limit: Option<usize>,
 }
 
+impl CheckpointFilter {
+    /// Says whether a checkpoint's metadata has every entry that is asked for.
+    pub fn metadata_matches(&self, checkpoint: &Record) -> bool {
+        let metadata = checkpoint.body.get("metadata");
+        let has = |(name, value): &(String, Body)| {
+            metadata.and_then(|metadata| metadata.get(name)) == Some(value)
+        };
+        self.metadata.iter().all(has)
+    }
+}
+
 /// The questions that LangGraph's savers answer.
 #[async_trait]
 pub trait LangGraphQuery: Send + Sync + 'static {

@@ -65,7 +65,7 @@ impl<S: NewestFirst> PartsQuery<S> {
             let Some(place) = Place::of(unit, &record.key) else { continue };
             let before = filter.before.as_ref().is_none_or(|before| place.id < *before);
             let id = filter.id.as_ref().is_none_or(|id| place.id == *id);
-            if before && id && metadata_matches(&record, &filter.metadata) {
+            if before && id && filter.metadata_matches(&record) {
                 places.push(place);
             }
         }
@@ -215,11 +215,6 @@ impl<S: NewestFirst> LangGraphQuery for PartsQuery<S> {
         }
         Ok(units.into_iter().collect())
     }
-}
-
-fn metadata_matches(record: &Record, wanted: &[(String, Body)]) -> bool {
-    let metadata = record.body.get("metadata");
-    wanted.iter().all(|(name, value)| metadata.and_then(|m| m.get(name)) == Some(value))
 }
 
 /// Orders writes by (task path, task id, index).
