@@ -18,6 +18,9 @@ use super::{Pointer, cut};
 
 /// A piece below this size is spelled in the pointer.
 const LITERAL_BYTES_MAX: usize = 40;
+/// A part that is handed out with this size is closed: an application that adds a little again and
+/// again would pay more for writing a longer one again than it saves.
+pub const TAIL_BYTES_MAX: usize = 16 << 10;
 /// A pointer is kept at about this size.
 pub const POINTER_BYTES_MAX: usize = 400;
 /// Pieces of a long pointer are grouped into elements of about this many.
@@ -50,6 +53,8 @@ struct Open {
     first: u64,
     lens: Vec<u32>,
     bytes: Vec<u8>,
+    /// Whether there is anything that was not handed out.
+    has_more: bool,
 }
 
 /// Where a log puts runs of elements that are complete.
@@ -132,13 +137,22 @@ impl Log {
         Ok(pointer)
     }
 
-    /// Hands out the open run as it stands: it stays open, and comes again, longer, when it has
-    /// grown.
+    /// Hands out the open run as it stands, if it has grown: a short one stays open, and comes
+    /// again, longer.
     pub fn flush<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
-        match self.open.lens.is_empty() {
-            true => Ok(()),
-            false => sink.take(self.open.first, &self.open.lens, &self.open.bytes),
+        if !self.open.has_more {
+            return Ok(());
         }
+        sink.take(self.open.first, &self.open.lens, &self.open.bytes)?;
+        self.open.has_more = false;
+        if self.open.bytes.len() >= TAIL_BYTES_MAX {
+            self.close();
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.open = Open { first: self.next, ..Open::default() };
     }
 
     fn pieces<S: Sink>(
@@ -189,13 +203,12 @@ impl Log {
         }
         if !self.open.lens.is_empty() && self.open.bytes.len() + bytes.len() > PART_BYTES_TARGET {
             self.flush(sink)?;
-            self.open.first = self.next;
-            self.open.lens.clear();
-            self.open.bytes.clear();
+            self.close();
         }
         let number = self.next;
         self.open.lens.push(bytes.len() as u32);
         self.open.bytes.extend_from_slice(bytes);
+        self.open.has_more = true;
         self.next += 1;
         self.known.insert(name, number);
         Ok(number)

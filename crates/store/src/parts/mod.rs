@@ -21,7 +21,7 @@ pub mod part;
 pub mod pointer;
 
 pub use join::{Fetch, Joiner};
-pub use log::{Log, Sink};
+pub use log::{Log, Sink, TAIL_BYTES_MAX};
 pub use part::Part;
 pub use pointer::Pointer;
 

@@ -7,7 +7,7 @@ use restow_model::{Digest, Key, UnitDigest};
 use restow_store::parts::part::Codec;
 
 use super::damage::{Damage, expand};
-use super::page::{self, Entry, PAGE_BYTES_TARGET};
+use super::page::{self, Entry, PAGE_BYTES_EDITED, PAGE_BYTES_TARGET};
 use super::rows::{NewPage, UnitRow, WriteRows};
 
 /// A page that is being changed.
@@ -20,6 +20,16 @@ struct OpenPage {
     entries: Vec<Entry>,
     weight: usize,
     changed: bool,
+}
+
+impl OpenPage {
+    /// About how large it is to be. What is written to again and again is rewritten each time.
+    fn target(&self) -> usize {
+        match self.page_no {
+            Some(_) => PAGE_BYTES_EDITED,
+            None => PAGE_BYTES_TARGET,
+        }
+    }
 }
 
 /// Changes the pages of one unit, or of its staged copy.
@@ -67,7 +77,7 @@ impl<'c> PageEditor<'c> {
             }
             Err(at) => page.entries.insert(at, entry),
         }
-        let full = page.weight > PAGE_BYTES_TARGET * 2;
+        let full = page.weight > page.target() * 2;
         self.digest.merge(&added);
         if let Some(old) = &taken {
             self.digest.take(&old.summed());
@@ -147,14 +157,18 @@ impl<'c> PageEditor<'c> {
     /// Writes all but the last share of a page that has grown too large.
     fn divide<R: WriteRows>(&mut self, rows: &mut R) -> Result<(), Damage<R::Error>> {
         let Some(mut page) = self.open.take() else { return Ok(()) };
-        let mut weight = 0;
-        let over = page.entries.iter().position(|entry| {
-            weight += entry.weight();
-            weight > PAGE_BYTES_TARGET
-        });
-        // At least one entry on either side; a page of one large record cannot be divided.
-        let at = over.unwrap_or(0).max(1);
-        if at < page.entries.len() {
+        let target = page.target();
+        while page.weight > target * 2 {
+            let mut weight = 0;
+            let over = page.entries.iter().position(|entry| {
+                weight += entry.weight();
+                weight > target
+            });
+            // At least one entry on either side; a page of one large record cannot be divided.
+            let at = over.unwrap_or(0).max(1);
+            if at >= page.entries.len() {
+                break;
+            }
             let rest = page.entries.split_off(at);
             let weight = rest.iter().map(Entry::weight).sum();
             let until = page.until.take();

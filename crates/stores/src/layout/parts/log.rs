@@ -1,15 +1,13 @@
 //! The log of a unit in rows: loading what it knows, saving what it adds, fetching parts.
 
 use restow_store::parts::part::Codec;
-use restow_store::parts::{Fetch, Log, Part, Sink, Torn};
+use restow_store::parts::{Fetch, Log, Part, Sink, TAIL_BYTES_MAX, Torn};
 
 use super::damage::Damage;
 use super::rows::{ReadRows, UnitRow, WriteRows};
 
 /// How many raw bytes of stored parts a log that is opened again learns, the newest first.
 const LEARN_BYTES_MAX: usize = 16 << 20;
-/// A last part below this size is written again, longer, instead of being followed by another.
-const TAIL_BYTES_MAX: usize = 32 << 10;
 
 /// Opens the log of a unit as it is stored.
 pub(super) fn load<R: WriteRows>(
