@@ -15,6 +15,11 @@ use crate::{Side, Step};
 /// So many times a unit may change under a read before it is given up.
 const TRIES: u32 = 200;
 
+/// Says whether units that are not at a store may have begun at the other one.
+fn is_closed(says: Option<WithoutControl>) -> bool {
+    matches!(says, Some(WithoutControl::Closed | WithoutControl::Retired))
+}
+
 /// A unit's frames at one store, opened as far as its control record.
 struct Opened {
     view: View,
@@ -68,8 +73,12 @@ impl Hand<'_> {
                 }
                 Err(error) => return Err(error),
             };
-            if is_live(&look) || look.view.is_legacy() {
-                return Ok(is_there(&look).then_some(first));
+            let lives_here = is_live(&look) || look.view.is_legacy();
+            if lives_here && is_there(&look) {
+                return Ok(Some(first));
+            }
+            if lives_here && !is_closed(self.pair.says(first).await?) {
+                return Ok(None);
             }
             let looks = self.look_at_other(first, look).await?;
             match self.protocol.home(&looks.seen()) {

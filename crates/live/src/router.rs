@@ -187,11 +187,14 @@ impl Router {
             let Written::Made(at, generation) = self.delete(unit, None).await? else {
                 return Err(unclear("erase a unit", unit));
             };
+            let trim = |side| self.pair.store(side).trim(unit.clone(), generation.seq);
+            if self.config().phase.ends_at() == Some(at) {
+                // What the other store still holds goes when it is cleaned up.
+                return trim(at).await;
+            }
             if self.hand(unit).mirror(at, generation, true).await? {
-                for side in Side::BOTH {
-                    self.pair.store(side).trim(unit.clone(), generation.seq).await?;
-                }
-                return Ok(());
+                trim(at).await?;
+                return trim(at.other()).await;
             }
             // What is being staged holds records still, and whoever staged it may be gone.
             self.move_to(unit, at.other()).await?;

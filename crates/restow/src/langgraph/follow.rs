@@ -52,7 +52,8 @@ impl Follower {
     pub(super) fn seen(&self, thread: &UnitId, at: Side) {
         let config = self.router.config();
         let wanted = config.place(self.router.pair().migration(), thread);
-        if wanted == at || config.phase < Phase::Move {
+        let moves = matches!(config.phase, Phase::Move | Phase::Full | Phase::Settled);
+        if wanted == at || !moves || config.paused {
             return;
         }
         // Where all are busy, the next use tries again.
@@ -68,7 +69,7 @@ impl Follower {
                 Ok(Moved::There) => {
                     held(&left).threads.remove(&thread);
                 }
-                Ok(Moved::Stays) => {}
+                Ok(Moved::Stays | Moved::Copied) => {}
                 Err(error) => {
                     tracing::warn!(thread = thread.as_str(), %error, "a thread was not moved");
                 }
