@@ -211,6 +211,8 @@ fn made(written: Result<Written, Error>) -> Came {
     match written {
         Ok(Written::Made(_, generation)) => Came::Made(generation.seq),
         Ok(Written::Conflict(key, _)) => Came::Refused(format!("conflict at {key}")),
+        // No write of this client's is that large.
+        Ok(Written::TooLarge) => Came::Broken("too large for one apply".into()),
         Ok(Written::Indeterminate) => Came::Unknown,
         Err(error) if may_pass(&error) => Came::Unknown,
         Err(error) => Came::Broken(told(&error)),
