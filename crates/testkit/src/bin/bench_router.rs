@@ -56,7 +56,9 @@ async fn main() {
                 };
                 let (bare, with) = (median(&plain), median(&routed));
                 let (more, ratio) = (with - bare, with / bare);
-                println!("  {what} {which}  {bare:7.3} ms, at rest {with:7.3} ms: {more:+.3} ms, {ratio:.2} x");
+                println!(
+                    "  {what} {which}  {bare:7.3} ms, at rest {with:7.3} ms: {more:+.3} ms, {ratio:.2} x"
+                );
             }
         }
     }
@@ -100,7 +102,8 @@ async fn run(name: &str, is_routed: bool, round: usize, turns: usize) -> Took {
             let begun = Config { phase: Phase::Aware, ..migration.begins() };
             pair.configure(&held, begun).await.expect("a configuration");
             let seed = format!("bench-{round}");
-            Saver::migration(&migration, &environment, Arc::new(MachineClock::default()), &seed).await
+            Saver::migration(&migration, &environment, Arc::new(MachineClock::default()), &seed)
+                .await
         }
     };
     talk(&saver.expect("a saver"), turns).await
