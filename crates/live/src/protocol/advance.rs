@@ -14,7 +14,10 @@ impl Protocol {
             (Home::At(at), Some(home)) if at == mover.from => {
                 self.prepare(mover, &home, source, target)
             }
-            (Home::Legacy(at), _) if at == mover.from => Next::Try(self.adopt(at, seen)),
+            // Where it stays as well: what has no control record cannot be marked.
+            (Home::Legacy(at), _) if at == mover.from || mover.goal == Goal::LastHome => {
+                Next::Try(self.adopt(at, seen))
+            }
             (Home::At(at), _) if mover.goal == Goal::LastHome => self.mark(mover, at, target),
             (Home::Sealed(from), _) => self.finish(from, seen),
             (Home::Unclear, _) => Next::Again,

@@ -141,6 +141,16 @@ async fn a_gate_says_what_is_wrong() {
     assert!(error.to_string().contains("unit-2"), "{error}");
 }
 
+/// Units that nobody had touched yet are marked as well before the target is done with.
+#[tokio::test]
+async fn a_migration_is_cancelled_before_any_unit_was_touched() {
+    let world = world(5, strong(), moving(0)).await;
+    let router = configure(&world, Phase::Cancelled).await;
+    let finished = router.finish(2, &AtomicBool::new(false)).await.expect("an end");
+    assert!(finished.is_retired && finished.swept.moved == 1, "{finished:?}");
+    assert_eq!(home(&world).await, Some(Side::Source));
+}
+
 /// Movers rest while they are told to; clients do not notice.
 #[tokio::test]
 async fn a_pause_holds_for_movers_alone() {
