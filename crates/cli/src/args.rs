@@ -173,14 +173,26 @@ pub(crate) struct SchemaDown {
 /// What to do with a migration.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Migrate {
+    /// Show what would be done, in order, and what the target could not hold; changes nothing.
+    Plan(MigratePlan),
     /// Begin: from now on every client reads and writes through restow; nothing moves yet.
     Start(Start),
     /// Show where all units are, and whether a rollback would lack anything.
-    Status(MigrateAt),
+    Status(MigrateStatus),
     /// Move units until so many per cent of them live at the target; run again to go on.
     Rollout(Rollout),
+    /// Let movers rest; clients go on.
+    Pause(MigrateAt),
+    /// Let movers go on.
+    Resume(MigrateAt),
     /// Move all units back to the source, with everything that was written meanwhile.
-    Rollback(Mover),
+    Rollback(Rollback),
+    /// Keep every unit at the target for good, and retire the source; wants a backup.
+    Complete(Complete),
+    /// Keep every unit at the source for good, and retire the target.
+    Cancel(Cancel),
+    /// Remove what the retired store holds, and what the migration kept beside the units.
+    Cleanup(CleanUp),
 }
 
 /// Which migration.
@@ -209,6 +221,82 @@ pub(crate) struct Mover {
     /// How many units move at once.
     #[arg(long, env = "RESTOW_JOBS", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: Option<u16>,
+}
+
+/// Arguments of `migrate plan`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MigratePlan {
+    #[command(flatten)]
+    pub(crate) at: MigrateAt,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
+}
+
+/// Arguments of `migrate status`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MigrateStatus {
+    #[command(flatten)]
+    pub(crate) at: MigrateAt,
+    /// Print a line again and again, until every unit is where it should be.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How many seconds lie between two lines.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "wait")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) every: u64,
+}
+
+/// Arguments of whatever ends a migration.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct End {
+    #[command(flatten)]
+    pub(crate) mover: Mover,
+    /// The migration's name, to confirm that there is no way back.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) confirm: Option<String>,
+}
+
+/// Arguments of `migrate complete`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Complete {
+    /// A backup of the migration as it stands; it is checked.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) backup: PathBuf,
+    #[command(flatten)]
+    pub(crate) end: End,
+}
+
+/// Arguments of `migrate cancel`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    pub(crate) end: End,
+}
+
+/// Arguments of `migrate cleanup`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CleanUp {
+    #[command(flatten)]
+    pub(crate) at: MigrateAt,
+    /// Leave the retired store's units where they are.
+    #[arg(long)]
+    pub(crate) keep_units: bool,
+    /// The migration's name, to confirm that what the retired store holds is removed.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) confirm: Option<String>,
+}
+
+/// Arguments of `migrate rollback`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Rollback {
+    #[command(flatten)]
+    pub(crate) mover: Mover,
+    /// The target is lost: let the source go on from its copies; says first what may be missing.
+    #[arg(long)]
+    pub(crate) target_lost: bool,
+    /// The migration's name, to confirm that the target is lost and every client is stopped.
+    #[arg(long, value_name = "NAME", requires = "target_lost")]
+    pub(crate) confirm: Option<String>,
 }
 
 /// Arguments of `migrate rollout`.

@@ -14,7 +14,7 @@ use restow::{Access, Address, Clock, CopyOptions, ErrorKind, Progress, Result, S
 use serde_json::{Value, json};
 
 use super::copy::{self, Working, failure_object, jobs, on_unsupported};
-use super::migrate::{not_begun, seed};
+use super::migrate::{looked_at, seed};
 use super::{environment, ledger_path, stop_on_interrupt};
 use crate::args::{
     Backup, BackupCheck, BackupCreate, BackupList, BackupPrune, BackupRestore, Pace,
@@ -76,7 +76,7 @@ fn options(pace: &Pace, dry_run: bool) -> CopyOptions {
 /// Takes the units of a migration, to read each at its home.
 async fn of_migration(config: &Path, clock: &Arc<dyn Clock>) -> Result<Subject> {
     let migration = Migration::read(config)?;
-    let pair = migration.look(&environment()).await?.ok_or_else(|| not_begun(&migration))?;
+    let pair = looked_at(&migration, clock).await?;
     let config = pair.config().await?.config;
     let options = RouterOptions::new(seed(clock), clock.clone());
     Ok(Subject::migration(Arc::new(Router::with_config(pair, config, options))))

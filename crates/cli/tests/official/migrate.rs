@@ -33,3 +33,27 @@ fn what_moved_live_is_resumed_at_the_target_and_at_home() {
     drop(file);
     judge.same_rows(&original, &home);
 }
+
+/// The application goes on with LangGraph's own saver when the migration is over.
+#[test]
+fn what_was_completed_is_resumed_by_the_official_saver() {
+    let Some((judge, [database])) = Judge::with_databases() else { return };
+    let world = World::example("agent.sqlite");
+    fs::copy(example("agent.sqlite"), world.cli.path("home.sqlite")).unwrap();
+    let (original, server) = (Place::example("agent.sqlite"), Place::database(&database));
+    let stores =
+        format!("source = \"langgraph+sqlite:home.sqlite\"\ntarget = \"{}\"", server.address);
+    let text = format!("[migration]\nname = \"agent\"\n{stores}\n");
+    fs::write(world.cli.path("restow.toml"), text).unwrap();
+    world.run(&["migrate", "start", "--confirm", "agent"]).expect(0);
+    world.run(&["migrate", "rollout", "100"]).expect(0);
+    world.run(&["backup", "create", "--config", "restow.toml", "a.backup"]).expect(0);
+    let complete = ["migrate", "complete", "--backup", "a.backup", "--confirm", "agent"];
+    world.run(&complete).expect(0);
+    judge.same(&original, &[&server], KINDS);
+    world.run(&["migrate", "cleanup", "--confirm", "agent"]).expect(0);
+    judge.same(&original, &[&server], KINDS);
+    let again = Place::file(&world, "again.sqlite");
+    world.run(&["backup", "restore", "a.backup", &again.address]).expect(0);
+    judge.same_rows(&original, &again);
+}

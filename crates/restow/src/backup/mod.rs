@@ -245,5 +245,5 @@ pub async fn remove(opened: Backup) -> Result<()> {
 
 /// Says whether a migration that has come so far may need its backups.
 pub fn pins(phase: Phase) -> bool {
-    !matches!(phase, Phase::Off | Phase::Cleanup)
+    phase > Phase::Off && phase.ends_at().is_none()
 }
