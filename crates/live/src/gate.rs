@@ -104,7 +104,7 @@ impl Gate {
             return refuse(message, "damaged", self.standings.damaged.to_string());
         }
         if let Some(unit) = self.differing.first() {
-            let message = "a replica is not what its home holds, so that no more units move; \\
+            let message = "a replica is not what its home holds, so that no more units move; \
                            check the store that holds the replica";
             return refuse(message, "unit", unit.to_string());
         }
@@ -113,7 +113,7 @@ impl Gate {
             return refuse(message, "unit", format!("{unit}: {error}"));
         }
         if config.mirrors && self.standings.mirror_lag > 0 {
-            let message = "the source lacks writes that were made at the target; run the same \\
+            let message = "the source lacks writes that were made at the target; run the same \
                            share again to bring it up to date, then raise it";
             return refuse(message, "mirror_lag", self.standings.mirror_lag.to_string());
         }
