@@ -29,7 +29,7 @@ fn damage(path: &Path, sql: &str) {
 }
 
 #[test]
-fn a_backup_is_made_listed_checked_and_restored() {
+fn a_backup_is_made_listed_and_checked() {
     let world = world();
     let create = ["backup", "create", "app/agent.db", "a.backup"];
     assert_snapshot!(world.transcript(&[&create[..], &["--dry-run"]].concat()), @r"
@@ -77,6 +77,12 @@ fn a_backup_is_made_listed_checked_and_restored() {
     checked 6 of 19 units, 329 records: whole
     --- exit 0
     ");
+}
+
+#[test]
+fn a_backup_is_restored_once() {
+    let world = world();
+    world.run(&["backup", "create", "app/agent.db", "a.backup"]).expect(0);
     let restore = ["backup", "restore", "a.backup", "back.restow"];
     assert_snapshot!(world.transcript(&[&restore[..], &["--dry-run"]].concat()), @r"
     $ restow backup restore a.backup back.restow --dry-run

@@ -223,14 +223,15 @@ fn whoever_waits_is_told_until_all_is_in_its_place() {
     assert!(last.ends_with("rollback_ready"), "{said}");
 }
 
+const BACKUP: [&str; 4] = ["backup", "create", "--config", "restow.toml"];
+const COMPLETE: [&str; 5] = ["migrate", "complete", "--confirm", "agent", "--backup"];
+
 #[test]
-fn a_migration_is_completed_and_cleaned_up() {
+fn what_is_not_ready_is_not_completed() {
     let world = world();
     world.run(&["migrate", "start", "--confirm", "agent"]).expect(0);
-    let backup = |file: &str| world.run(&["backup", "create", "--config", "restow.toml", file]);
-    backup("old.backup").expect(0);
-    let complete = ["migrate", "complete", "--confirm", "agent", "--backup"];
-    let complete = |file| [&complete[..], &[file]].concat();
+    world.run(&[&BACKUP[..], &["old.backup"]].concat()).expect(0);
+    let complete = |file| [&COMPLETE[..], &[file]].concat();
     assert_snapshot!(world.transcript(&complete("old.backup")), @r"
     $ restow migrate complete --confirm agent --backup old.backup
     --- standard error
@@ -268,7 +269,15 @@ fn a_migration_is_completed_and_cleaned_up() {
         or `cancel`, phase move
     --- exit 13
     ");
-    backup("new.backup").expect(0);
+}
+
+#[test]
+fn a_migration_is_completed_and_cleaned_up() {
+    let world = world();
+    world.run(&["migrate", "start", "--confirm", "agent"]).expect(0);
+    world.run(&["migrate", "rollout", "100"]).expect(0);
+    world.run(&[&BACKUP[..], &["new.backup"]].concat()).expect(0);
+    let complete = |file| [&COMPLETE[..], &[file]].concat();
     assert_snapshot!(world.transcript(&complete("new.backup")), @r"
     $ restow migrate complete --confirm agent --backup new.backup
     agent: every unit lives at the target, the source is retired
@@ -311,7 +320,7 @@ fn a_migration_is_completed_and_cleaned_up() {
     ");
     let prune = ["backup", "prune", ".", "--keep", "0", "--dry-run", "--config", "restow.toml"];
     let pruned = world.json(&prune, 0);
-    assert_eq!((&pruned["backups"], &pruned["removed"]), (&3.into(), &3.into()), "{pruned}");
+    assert_eq!((&pruned["backups"], &pruned["removed"]), (&1.into(), &1.into()), "{pruned}");
     assert_snapshot!(world.transcript(&["migrate", "cleanup"]), @r"
     $ restow migrate cleanup
     --- standard error

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use restow::live::{Config, Migration, Phase, Router, Standings};
-use restow::{Clock, Result, Stop};
+use restow::{Clock, Error, Result, Stop};
 use serde_json::{Value, json};
 
 use super::{looked_at, router};
@@ -14,6 +14,11 @@ use crate::exit::Exit;
 use crate::out::Out;
 use crate::words::{count, counted, place, span};
 
+/// How often stores are looked at that change at every look.
+const LOOKS_MAX: usize = 50;
+/// How long it takes until they are looked at again.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
 pub(super) async fn run(args: &MigrateStatus, clock: Arc<dyn Clock>, out: &Out) -> Result<Exit> {
     let migration = Migration::read(&args.at.config)?;
     let pair = looked_at(&migration, &clock).await?;
@@ -22,9 +27,21 @@ pub(super) async fn run(args: &MigrateStatus, clock: Arc<dyn Clock>, out: &Out) 
     if args.wait {
         return wait(&migration, &router, Duration::from_secs(args.every), clock, out).await;
     }
-    let standings = router.standings().await?;
+    let (config, standings) = look(&router, &clock).await?;
     print(&migration, &config, &standings, out);
     Ok(exit(&standings))
+}
+
+/// Looks where all units are; files that change meanwhile are looked at again.
+async fn look(router: &Router, clock: &Arc<dyn Clock>) -> Result<(Arc<Config>, Standings)> {
+    for _ in 1..LOOKS_MAX {
+        let looked = async { Ok((router.refresh().await?, router.standings().await?)) }.await;
+        match looked {
+            Err(error) if Error::is_retryable(&error) => clock.sleep(LOOK_PAUSE).await,
+            looked => return looked,
+        }
+    }
+    Ok((router.refresh().await?, router.standings().await?))
 }
 
 fn exit(standings: &Standings) -> Exit {
@@ -43,8 +60,7 @@ async fn wait(
     stop_on_interrupt(stop.clone());
     let mut before = None;
     loop {
-        let config = router.refresh().await?;
-        let standings = router.standings().await?;
+        let (config, standings) = look(router, &clock).await?;
         let (now, left) = (clock.monotonic(), left(&standings));
         out.object(&object(migration, &config, &standings));
         out.line(line(&migration.name, &config, &standings, rate(before, (now, left))));
