@@ -42,7 +42,10 @@ impl Hand<'_> {
                 Err(error) => return Err(error),
             };
             let Some(opened) = opened else { continue };
-            if opened.view.is(Status::Live) || opened.view.is_legacy() {
+            let lives_here = opened.view.is(Status::Live) || opened.view.is_legacy();
+            let is_there = opened.view.control.is_some() || opened.view.has_records;
+            // What is nowhere to be seen may have begun at the other store, once this one closed.
+            if lives_here && (is_there || !is_closed(self.pair.says(first).await?)) {
                 return Ok(opened.frames);
             }
             let Some(other) = self.open(first.other(), what).await? else { continue };
