@@ -146,10 +146,10 @@ fn what_is_damaged_is_named() {
     $ restow backup check a.backup
     checked 17 units, 930 records: damaged
       damaged · approval-done: record checkpoint("", 1f1e56fb-d095-6659-8003-e01f79435703): \
-        the part from element 0 on is damaged: Src size is incorrect
+        the part from element 0 on is damaged: what is stored cannot be expanded
       damaged · approval-done: record write("", 1f1e56fb-d083-6bc4-8001-a2b626a52449, \
-        e9702b62-e31d-40cc-c927-4137334dac63, -3): the part from element 0 on is damaged: Src \
-        size is incorrect
+        e9702b62-e31d-40cc-c927-4137334dac63, -3): the part from element 0 on is damaged: what is \
+        stored cannot be expanded
       damaged · it holds 17 units and 932 records, and the manifest says 18 units and 940 \
         records
     --- exit 3
@@ -163,9 +163,9 @@ fn what_is_damaged_is_named() {
     records  916, 1.04 MB in [time] ([rate])
     not copied: 1 unit
       damaged · approval-done: record checkpoint("", 1f1e56fb-d095-6659-8003-e01f79435703): \
-        the part from element 0 on is damaged: Src size is incorrect; record write("", \
-        1f1e56fb-d083-6bc4-8001-a2b626a52449, e9702b62-e31d-40cc-c927-4137334dac63, -3): the part \
-        from element 0 on is damaged: Src size is incorrect
+        the part from element 0 on is damaged: what is stored cannot be expanded; record \
+        write("", 1f1e56fb-d083-6bc4-8001-a2b626a52449, e9702b62-e31d-40cc-c927-4137334dac63, \
+        -3): the part from element 0 on is damaged: what is stored cannot be expanded
       damaged · it holds 17 units and 932 records, and the manifest says 18 units and 940 \
         records
     verified 930 of the source against 916 records of the target: equal but for what is named \

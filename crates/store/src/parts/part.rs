@@ -112,7 +112,10 @@ impl Codec {
         raw_len: usize,
         name: &Digest,
     ) -> Result<Vec<u8>, String> {
-        let raw = self.unpack.decompress(stored, raw_len).map_err(|e| e.to_string())?;
+        let raw = self
+            .unpack
+            .decompress(stored, raw_len)
+            .map_err(|_| "what is stored cannot be expanded".to_owned())?;
         match raw.len() == raw_len && Digest::of(&raw) == *name {
             true => Ok(raw),
             false => Err("its bytes do not match its name".into()),
