@@ -140,8 +140,11 @@ fn what_is_damaged_is_named() {
       holds  18 units, 940 records, 1.05 MB; it lacks 1 unit of its source
     --- exit 0
     ");
-    damage(&world.cli.path("a.backup"), "UPDATE restow_part SET data = x'00' WHERE part_no = 1");
-    damage(&world.cli.path("a.backup"), "DELETE FROM restow_unit WHERE unit_no = 3");
+    // By name: which unit is written first is not told before.
+    let unit = "(SELECT unit_no FROM restow_unit WHERE unit = 'approval-done')";
+    let part = format!("UPDATE restow_part SET data = x'00' WHERE unit_no = {unit} AND first = 0");
+    damage(&world.cli.path("a.backup"), &part);
+    damage(&world.cli.path("a.backup"), "DELETE FROM restow_unit WHERE unit = 'approval-open'");
     assert_snapshot!(world.transcript(&["backup", "check", "a.backup"]), @r#"
     $ restow backup check a.backup
     checked 17 units, 930 records: damaged
