@@ -179,6 +179,8 @@ pub(crate) enum Migrate {
     Start(Start),
     /// Show where all units are, and whether a rollback would lack anything.
     Status(MigrateStatus),
+    /// Copy every unit ahead to the target and keep the copies up; all stay at the source.
+    Shadow(Mover),
     /// Move units until so many per cent of them live at the target; run again to go on.
     Rollout(Rollout),
     /// Let movers rest; clients go on.

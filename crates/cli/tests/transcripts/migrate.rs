@@ -375,6 +375,33 @@ fn a_migration_is_cancelled() {
 }
 
 #[test]
+fn units_are_copied_ahead() {
+    let world = world();
+    world.run(&["migrate", "start", "--confirm", "agent"]).expect(0);
+    assert_snapshot!(world.transcript(&["migrate", "shadow"]), @r"
+    $ restow migrate shadow
+    copied 19 units
+    agent: phase shadow, epoch 3
+    langgraph+sqlite:agent.sqlite
+      → parts+sqlite:agent.restow
+    19 units: 19 at the source, 0 at the target, 0 on their way
+    19 units copied ahead
+    rollback_ready: all that is at the target is at the source as well
+    --- exit 0
+    ");
+    world.run(&["migrate", "rollout", "100"]).expect(0);
+    assert_snapshot!(world.transcript(&["migrate", "shadow"]), @r"
+    $ restow migrate shadow
+    --- standard error
+    restow: copy units ahead: units move already; `migrate rollout` copies those that it \
+        moves, phase move
+    --- exit 13
+    ");
+    world.run(&["migrate", "rollback"]).expect(0);
+    world.run(&["verify", "agent.sqlite", "agent.restow"]).expect(0);
+}
+
+#[test]
 fn a_lost_target_is_given_up() {
     let world = world();
     world.run(&["migrate", "start", "--confirm", "agent"]).expect(0);

@@ -101,8 +101,7 @@ async fn run(name: &str, is_routed: bool, round: usize, turns: usize) -> Took {
             let begun = Config { phase: Phase::Aware, ..migration.begins() };
             pair.configure(&held, begun).await.expect("a configuration");
             let seed = format!("bench-{round}");
-            Saver::migration(&migration, &environment, Arc::new(MachineClock::default()), &seed)
-                .await
+            Saver::migration(&migration, &environment, Arc::new(MachineClock), &seed).await
         }
     };
     talk(&saver.expect("a saver"), turns).await
@@ -117,7 +116,7 @@ async fn talk(saver: &Saver, turns: usize) -> Took {
         let began = Instant::now();
         let newest = saver.get(&thread, "", None).await.expect("an answer");
         took.gets.push(began.elapsed());
-        assert_eq!(newest.map(|tuple| tuple.id.to_string()), before.map(checkpoint));
+        assert_eq!(newest.map(|tuple| tuple.id), before.map(checkpoint));
         let version = format!("{:032}.{:016}", turn / THREADS + 1, 5);
         let put = CheckpointPut {
             place: Place::new(&thread, "", &id),

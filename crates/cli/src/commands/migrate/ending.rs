@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use restow::backup::{self, CheckOptions};
-use restow::live::{Config, Finished, Phase, Side, Standings};
+use restow::live::{Config, Errand, Finished, Phase, Side, Standings};
 use restow::{Clock, Error, ErrorKind, Progress, Result};
 use serde_json::json;
 
@@ -95,7 +95,7 @@ async fn finish(begun: &Begun, jobs: &Option<u16>, at: Side, out: &Out) -> Resul
     let Finished { swept, is_retired } = begun.router.finish(workers, &stop).await?;
     let (name, phase) = (&begun.migration.name, begun.config().phase.name());
     if swept.failed > 0 || !is_retired {
-        print_swept(&swept, out);
+        print_swept(Errand::Keep(at), &swept, out);
     }
     out.object(&json!({ "event": "ended", "migration": name, "phase": phase,
         "keeps": at.name(), "is_retired": is_retired, "epoch": begun.config().epoch }));

@@ -9,7 +9,7 @@ mod status;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use restow::live::{Config, Held, Migration, Pair, Phase, Router, RouterOptions, Swept};
+use restow::live::{Config, Errand, Held, Migration, Pair, Phase, Router, RouterOptions, Swept};
 use restow::{Clock, Error, ErrorKind, Result};
 use serde_json::json;
 
@@ -24,6 +24,7 @@ pub(super) async fn run(args: &Migrate, clock: Arc<dyn Clock>, out: &Out) -> Res
         Migrate::Plan(args) => plan::run(args, clock, out).await,
         Migrate::Start(args) => start(args, clock, out).await,
         Migrate::Status(args) => status::run(args, clock, out).await,
+        Migrate::Shadow(args) => rollout::shadow(args, clock, out).await,
         Migrate::Rollout(args) => {
             rollout::set(&args.mover.at, args.share, &args.mover, clock, out).await
         }
@@ -127,10 +128,14 @@ fn router(pair: Pair, config: &Config, clock: &Arc<dyn Clock>) -> Router {
     Router::with_config(pair, config.clone(), RouterOptions::new(seed(clock), clock.clone()))
 }
 
-fn print_swept(swept: &Swept, out: &Out) {
+fn print_swept(errand: Errand, swept: &Swept, out: &Out) {
+    let (event, done) = match errand {
+        Errand::Copy(_) => ("copied", "copied"),
+        Errand::Place | Errand::Keep(_) => ("swept", "moved"),
+    };
     out.object(&json!({
-        "event": "swept",
-        "moved": swept.moved,
+        "event": event,
+        done: swept.moved,
         "stay": swept.stay,
         "failed": swept.failed,
         "stopped": swept.stopped,
@@ -138,7 +143,7 @@ fn print_swept(swept: &Swept, out: &Out) {
             "unit": unit.as_str(), "why": error.to_string(),
         })).collect::<Vec<_>>(),
     }));
-    out.line(format!("moved {}", counted(swept.moved, "unit", "units")));
+    out.line(format!("{done} {}", counted(swept.moved, "unit", "units")));
     for (unit, error) in &swept.failures {
         out.line(format!("  stays · {unit}: {error}"));
     }

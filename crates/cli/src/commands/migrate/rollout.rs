@@ -1,8 +1,9 @@
-//! `restow migrate rollout`, `rollback`, `pause` and `resume`: how many units live at the target.
+//! `restow migrate shadow`, `rollout`, `rollback`, `pause` and `resume`: which units live at the
+//! target, and of which there are copies.
 
 use std::sync::Arc;
 
-use restow::live::{Config, Errand, GateOptions, Phase};
+use restow::live::{Config, Errand, GateOptions, Phase, Side};
 use restow::{Clock, Error, ErrorKind, Result};
 
 use super::{Begun, print_swept, status, stop_on_interrupt};
@@ -19,13 +20,8 @@ pub(super) async fn set(
     out: &Out,
 ) -> Result<Exit> {
     let mut begun = Begun::open(at, &clock).await?;
-    begun.refuse_ended("change the share")?;
+    refuse_resting(&begun, "change the share")?;
     let was = begun.config().clone();
-    if was.paused {
-        let message = "the migration is paused; let it go on with `migrate resume`";
-        let error = Error::new(ErrorKind::Refused, "change the share", message);
-        return Err(error.with("migration", begun.migration.name));
-    }
     if (was.phase, was.share) != (Phase::Move, share) {
         if share > was.share {
             let options = GateOptions::default();
@@ -33,13 +29,59 @@ pub(super) async fn set(
         }
         begun.configure(Config { phase: Phase::Move, share, ..was }).await?;
     }
+    // Behind the moves, what a rollback would lack: writes whose mirror did not follow.
+    let mirrors = begun.config().mirrors.then_some(Errand::Copy(Side::Source));
+    let errands = [Some(Errand::Place), mirrors];
+    sweep(&begun, errands.into_iter().flatten(), args, out).await
+}
+
+/// Copies every unit ahead, and keeps the copies up; the units stay at the source.
+pub(super) async fn shadow(args: &Mover, clock: Arc<dyn Clock>, out: &Out) -> Result<Exit> {
+    const OPERATION: &str = "copy units ahead";
+    let mut begun = Begun::open(&args.at, &clock).await?;
+    refuse_resting(&begun, OPERATION)?;
+    let was = begun.config().clone();
+    if was.phase > Phase::Shadow {
+        let message = "units move already; `migrate rollout` copies those that it moves";
+        let error = Error::new(ErrorKind::Refused, OPERATION, message);
+        return Err(error.with("phase", was.phase.name()));
+    }
+    if was.phase != Phase::Shadow {
+        begun.configure(Config { phase: Phase::Shadow, mirrors: true, ..was }).await?;
+    }
+    sweep(&begun, [Errand::Copy(Side::Target)], args, out).await
+}
+
+fn refuse_resting(begun: &Begun, operation: &'static str) -> Result<()> {
+    begun.refuse_ended(operation)?;
+    if !begun.config().paused {
+        return Ok(());
+    }
+    let message = "the migration is paused; let it go on with `migrate resume`";
+    let error = Error::new(ErrorKind::Refused, operation, message);
+    Err(error.with("migration", &begun.migration.name))
+}
+
+/// Does errands for every unit, and says where all are by then.
+async fn sweep(
+    begun: &Begun,
+    errands: impl IntoIterator<Item = Errand>,
+    args: &Mover,
+    out: &Out,
+) -> Result<Exit> {
     let stop = stop_on_interrupt();
     let workers = usize::from(args.jobs.unwrap_or(2));
-    let swept = begun.router.sweep(Errand::Place, workers, &stop).await?;
-    print_swept(&swept, out);
+    let (mut stopped, mut failed) = (false, 0);
+    for errand in errands {
+        let swept = begun.router.sweep(errand, workers, &stop).await?;
+        if errand == Errand::Place || swept.moved + swept.failed > 0 {
+            print_swept(errand, &swept, out);
+        }
+        (stopped, failed) = (stopped | swept.stopped, failed + swept.failed);
+    }
     let standings = begun.router.standings().await?;
     status::print(&begun.migration, &begun.router.config(), &standings, out);
-    Ok(match (swept.stopped, swept.failed + standings.damaged) {
+    Ok(match (stopped, failed + standings.damaged) {
         (true, _) => Exit::Interrupted,
         (false, 0) => Exit::Ok,
         (false, _) => Exit::Unclean,

@@ -144,6 +144,7 @@ fn object(migration: &Migration, config: &Config, standings: &Standings) -> Valu
         "sealed": standings.sealed,
         "staging": standings.staging,
         "misplaced": standings.misplaced,
+        "uncopied": standings.uncopied,
         "mirror_lag": standings.mirror_lag,
         "damaged": standings.damaged,
         "rollback_ready": standings.rollback_ready(),
@@ -172,6 +173,10 @@ pub(super) fn print(migration: &Migration, config: &Config, standings: &Standing
         count(at_target),
         count(moving),
     ));
+    if config.phase == Phase::Shadow {
+        let copied = standings.units - standings.uncopied;
+        out.line(format!("{} copied ahead", counted(copied, "unit", "units")));
+    }
     if standings.misplaced > 0 {
         out.line(format!("{} still to move", counted(standings.misplaced, "unit", "units")));
     }
