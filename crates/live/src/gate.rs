@@ -1,16 +1,18 @@
 //! Gates: what is looked at before more units move.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures::StreamExt;
 use restow_model::{Digest, UnitId};
 use restow_store::{Error, ErrorKind, Result};
 
-use crate::config::Config;
 use crate::{Compared, Errand, Router, Side, Standings};
 
 /// How many replicas are compared where nothing else is said.
 const SAMPLE: usize = 64;
+/// So many mirrors are brought up to date at once.
+const WORKERS: usize = 2;
 
 /// How strict a gate is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,19 +40,25 @@ pub struct Gate {
     pub behind: u64,
     /// Those that differ from their home: damage.
     pub differing: Vec<UnitId>,
-    /// Those that could not be read, with the reason.
+    /// Those that could not be mirrored or read, with the reason.
     pub failures: Vec<(UnitId, Error)>,
     /// How long 99 in 100 comparisons took at most; a comparison reads both stores.
     pub p99: Duration,
 }
 
 impl Router {
-    /// Looks at what has to be right before the share rises: no damage, no mirror behind, and a
-    /// sample of replicas that equal their homes.
+    /// Looks at what has to be right before the share rises: no damage, no mirror that cannot be
+    /// brought up to date, and a sample of replicas that equal their homes.
     ///
+    /// Mirrors that are behind are brought up first: while clients write, some always are.
     /// The sample is another one under every configuration.
     pub async fn gate(&self, options: &GateOptions) -> Result<Gate> {
-        let mut gate = Gate { standings: self.standings().await?, ..Gate::default() };
+        let mut gate = Gate::default();
+        if self.config().mirrors {
+            let (errand, stop) = (Errand::Copy(Side::Source), AtomicBool::new(false));
+            gate.failures = self.sweep(errand, WORKERS, &stop).await?.failures;
+        }
+        gate.standings = self.standings().await?;
         let mut took = Vec::new();
         for unit in self.sampled(options.sample).await? {
             let began = self.now();
@@ -94,7 +102,7 @@ impl Router {
 
 impl Gate {
     /// Refuses where more units must not move, and says why.
-    pub fn pass(&self, config: &Config, options: &GateOptions) -> Result<()> {
+    pub fn pass(&self, options: &GateOptions) -> Result<()> {
         let refuse = |message: &'static str, name: &'static str, value: String| {
             let error = Error::new(ErrorKind::Refused, "raise the share", message);
             Err(error.with(name, value))
@@ -109,13 +117,8 @@ impl Gate {
             return refuse(message, "unit", unit.to_string());
         }
         if let Some((unit, error)) = self.failures.first() {
-            let message = "a unit cannot be read in both stores, so that no more of them move";
+            let message = "a unit cannot be mirrored or read, so that no more of them move";
             return refuse(message, "unit", format!("{unit}: {error}"));
-        }
-        if config.mirrors && self.standings.mirror_lag > 0 {
-            let message = "the source lacks writes that were made at the target; run the same \
-                           share again to bring it up to date, then raise it";
-            return refuse(message, "mirror_lag", self.standings.mirror_lag.to_string());
         }
         match options.p99_max {
             Some(most) if self.p99 > most => {

@@ -25,7 +25,7 @@ pub(super) async fn set(
     if (was.phase, was.share) != (Phase::Move, share) {
         if share > was.share {
             let options = GateOptions::default();
-            begun.router.gate(&options).await?.pass(&was, &options)?;
+            begun.router.gate(&options).await?.pass(&options)?;
         }
         begun.configure(Config { phase: Phase::Move, share, ..was }).await?;
     }
