@@ -29,7 +29,7 @@ impl Hand<'_> {
     /// Whatever it was interrupted by, and whoever else moves or writes the unit meanwhile, it may
     /// be called again. Where the move cannot be made, the unit is not left sealed by it.
     pub(crate) async fn move_from(&self, mover: Mover) -> Result<Moved> {
-        let mut tries = 0;
+        let (mut tries, mut protocol) = (0, self.protocol);
         loop {
             // The target first: then what is read of the source is newer than all it holds.
             let looks = self.look_at_both(mover.from.other()).await?;
@@ -39,9 +39,15 @@ impl Hand<'_> {
                 self.help(from, &looks).await?;
                 continue;
             }
-            let done = match self.protocol.advance(mover, &looks.seen()) {
+            let done = match protocol.advance(mover, &looks.seen()) {
                 Next::Try(plan) => match self.act(&plan, &looks).await {
-                    Ok(done) => self.settle(&plan, &looks, mover, done).await?,
+                    Ok(done) => {
+                        if done == Done::TooLarge {
+                            // No replica can follow such writes; a staged copy can, in pieces.
+                            protocol.promoted_records_max = u64::MAX;
+                        }
+                        self.settle(&plan, &looks, mover, done).await?
+                    }
                     Err(error) => return Err(self.leave_writable(mover, error).await),
                 },
                 Next::Again => Done::Lost,

@@ -2,7 +2,7 @@
 
 use restow_store::WithoutControl;
 
-use super::{Goal, Home, Mover, Next, Protocol, is_sound, plan};
+use super::{Goal, Home, Mover, Next, Plan, Protocol, is_sound, plan};
 use crate::view::{Filled, Seen, Standing, Status, View};
 use crate::{Rule, Side, Step};
 
@@ -57,15 +57,27 @@ impl Protocol {
             Filled::Partly => copy.on(Step::CopyBatch, Filled::Partly),
             Filled::Wholly => lap(),
             Filled::Claimed(_) if !self.has(Rule::VerifyBeforeSeal) => {
-                plan::ready(mover, home, &copy)
+                self.ready_for(mover, home, &copy, target)
             }
             Filled::Claimed(digest) if target.staged == Some(digest) => {
                 copy.on(Step::Verify, Filled::Verified)
             }
             Filled::Claimed(_) => return Next::Alarm,
             Filled::Verified if mover.goal != Goal::Replica && self.is_long(source) => lap(),
-            Filled::Verified => plan::ready(mover, home, &copy),
+            Filled::Verified => self.ready_for(mover, home, &copy, target),
         })
+    }
+
+    /// What to do with a copy that is good: let it be a replica, or seal its source.
+    ///
+    /// Activating a copy may move every record of it, and its writers wait meanwhile; a replica
+    /// stands where the home's records are to be.
+    fn ready_for(self, mover: Mover, home: &Standing, copy: &plan::Copy, target: &View) -> Plan {
+        let is_large = target.staged.is_some_and(|copy| copy.records > self.promoted_records_max);
+        match mover.goal == Goal::Replica || is_large {
+            true => plan::publish(home, copy),
+            false => plan::seal(mover, home),
+        }
     }
 
     /// Whether more than one lap is left behind what the target holds.
@@ -73,7 +85,7 @@ impl Protocol {
         source.behind.records > self.lap_records_max && self.has(Rule::SmallLapBeforeSeal)
     }
 
-    /// The next step where the target holds a replica, or nothing: replay, or stage anew.
+    /// The next step where the target holds a replica, or nothing: replay, stage anew, or seal.
     fn catch_up(self, mover: Mover, home: &Standing, source: &View, target: &View) -> Next {
         if target.generation().seq == home.generation.seq {
             return match mover.goal {
@@ -83,7 +95,10 @@ impl Protocol {
                 Goal::Home | Goal::LastHome => Next::Try(plan::seal(mover, home)),
             };
         }
+        // Behind an abort it is replayed to first, so that what it holds is compared.
+        let is_near = target.generation().term == home.generation.term && !self.is_long(source);
         Next::Try(match self.tells(source) {
+            true if is_near && mover.goal != Goal::Replica => plan::seal(mover, home),
             true => plan::mirror(mover.from.other(), *home),
             false => plan::stage(mover, home, target),
         })

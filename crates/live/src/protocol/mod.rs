@@ -74,11 +74,14 @@ pub struct Protocol {
     pub rules: Rules,
     /// How many records the last lap may replay.
     pub lap_records_max: u64,
+    /// How many records a staged copy may have that is promoted while its source is sealed.
+    pub promoted_records_max: u64,
 }
 
 impl Default for Protocol {
     fn default() -> Self {
-        Self { rules: Rules::default(), lap_records_max: LAP_RECORDS_MAX }
+        let (lap_records_max, promoted_records_max) = (LAP_RECORDS_MAX, LAP_RECORDS_MAX);
+        Self { rules: Rules::default(), lap_records_max, promoted_records_max }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use restow_model::{Generation, UnitDigest};
 
-use super::{Goal, Mover};
+use super::Mover;
 use crate::view::{Filled, Staging, Standing, Status, View};
 use crate::{Side, Step};
 
@@ -62,11 +62,8 @@ pub(super) fn mirror(at: Side, home: Standing) -> Plan {
     plan(Step::Mirror, at, Status::Copy, home.generation, home.epoch)
 }
 
-/// What to do with a copy that is good: seal its source, or let it be a replica.
-pub(super) fn ready(mover: Mover, home: &Standing, copy: &Copy) -> Plan {
-    if mover.goal != Goal::Replica {
-        return seal(mover, home);
-    }
+/// Makes a copy that is good a replica.
+pub(super) fn publish(home: &Standing, copy: &Copy) -> Plan {
     let generation = Generation { seq: copy.staging.base, ..home.generation };
     plan(Step::Publish, copy.at, Status::Copy, generation, copy.control.epoch)
 }

@@ -23,6 +23,7 @@ const QUIET: World = World {
     reads_in_pieces: false,
     damages: false,
     aborts: false,
+    is_large: false,
     mirrors: Mirrors::None,
 };
 
@@ -127,6 +128,8 @@ pub(crate) type Setup = fn() -> Machine;
 pub(crate) const ALL: &[Setup] = &[
     two_movers,
     there_and_back,
+    large,
+    large_and_damaged,
     reading,
     in_pieces,
     mirror_in_pieces,
@@ -180,6 +183,20 @@ pub(crate) fn there_and_back() -> Machine {
     let one = writer("writer", Target, BOTH_THEN_ONE);
     let world = World { aborts: true, ..QUIET };
     legacy("there and back", world, vec![one, forward(), back()])
+}
+
+/// A unit that becomes a replica before its source is sealed.
+pub(crate) fn large() -> Machine {
+    let one = writer("writer", Target, BOTH_THEN_ONE);
+    let world = World { aborts: true, is_large: true, ..QUIET };
+    legacy("large", world, vec![one, forward(), back()])
+}
+
+/// As above, with two movers, and a batch or lap that is stored damaged.
+pub(crate) fn large_and_damaged() -> Machine {
+    let one = writer("writer", Source, BOTH_THEN_ONE);
+    let world = World { damages: true, is_large: true, ..QUIET };
+    legacy("large and damaged", world, vec![one, forward(), another()])
 }
 
 /// A reader beside two writers, a move and a rollback.

@@ -26,6 +26,7 @@ use crate::state::Store;
 const FOLLOWED: &[Setup] = &[
     configurations::two_movers,
     configurations::there_and_back,
+    configurations::large,
     configurations::reading,
     configurations::mirror_one,
     configurations::reading_mirror,
@@ -117,10 +118,11 @@ impl Follower {
             told,
             steps: BTreeSet::new(),
         };
+        let promoted_records_max = if follower.machine.world.is_large { 0 } else { u64::MAX };
         for (index, spec) in follower.machine.actors.clone().into_iter().enumerate() {
             let gate = Arc::new(Gate { index, waits: waits.clone(), turn: Semaphore::new(0) });
             let options = RouterOptions {
-                protocol: Decisions { rules, lap_records_max: 2 },
+                protocol: Decisions { rules, lap_records_max: 2, promoted_records_max },
                 limits: Limits { batch_records: 1, ..Limits::default() },
                 watch: Arc::clone(&gate) as Arc<dyn Watch>,
                 clock: Arc::new(ManualClock::default()),

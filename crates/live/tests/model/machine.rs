@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) damages: bool,
     /// A mover may give up a move that is sealed.
     pub(crate) aborts: bool,
+    /// The unit is larger than what may be promoted under a seal.
+    pub(crate) is_large: bool,
     pub(crate) mirrors: Mirrors,
 }
 
@@ -100,7 +102,7 @@ pub(crate) enum Turn {
 
 impl Machine {
     pub(crate) fn protocol(&self) -> Protocol {
-        Protocol { rules: self.rules }
+        Protocol { rules: self.rules, is_large: self.world.is_large }
     }
 
     /// Applies a plan at its store, and tells the truth of it.

@@ -98,7 +98,7 @@ fn authority(state: &State) -> Option<(u8, Store)> {
         _ => *state.at(side),
     };
     let seen = Seen { source: own(Side::Source), target: own(Side::Target) };
-    match (Protocol { rules: Rules::default() }).home(&seen) {
+    match (Protocol { rules: Rules::default(), is_large: false }).home(&seen) {
         Home::At(side) | Home::Sealed(side) => {
             Some((seen.at(side).generation().seq, *seen.at(side)))
         }

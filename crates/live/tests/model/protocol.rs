@@ -84,6 +84,8 @@ impl Seen {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Protocol {
     pub(crate) rules: Rules,
+    /// Whether the unit is larger than what may be promoted under a seal.
+    pub(crate) is_large: bool,
 }
 
 impl Protocol {
@@ -92,7 +94,9 @@ impl Protocol {
     }
 
     fn code(self) -> code::Protocol {
-        code::Protocol { rules: self.rules, lap_records_max: LAP_MAX.into() }
+        let promoted_records_max = if self.is_large { 0 } else { u64::MAX };
+        let lap_records_max = LAP_MAX.into();
+        code::Protocol { rules: self.rules, lap_records_max, promoted_records_max }
     }
 
     pub(crate) fn home(self, seen: &Seen) -> Home {

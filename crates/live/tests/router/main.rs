@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends loudly")]
 
 mod ending;
+mod large;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,7 +18,9 @@ use restow_live::{
 use restow_model::{Body, Control, Dialect, Digest, Key, Record, UnitId};
 use restow_store::clock::ManualClock;
 use restow_store::memory::{MemoryOptions, MemoryStore};
-use restow_store::{Batch, Expect, Frame, Guard, Op, Selection, Stamp, Store as _, Then, UnitOps};
+use restow_store::{
+    Batch, Capabilities, Expect, Frame, Guard, Op, Selection, Stamp, Store as _, Then, UnitOps,
+};
 use tokio::sync::Notify;
 
 struct World {
