@@ -20,7 +20,7 @@ use super::{Pointer, cut};
 const LITERAL_BYTES_MAX: usize = 40;
 /// A part that is handed out with this size is closed: an application that adds a little again and
 /// again would pay more for writing a longer one again than it saves.
-pub const TAIL_BYTES_MAX: usize = 16 << 10;
+pub const TAIL_BYTES_MAX: usize = 8 << 10;
 /// A pointer is kept at about this size.
 pub const POINTER_BYTES_MAX: usize = 400;
 /// Pieces of a long pointer are grouped into elements of about this many.

@@ -7,14 +7,12 @@ use restow_store::{Error, ErrorKind, Result};
 use rusqlite::Connection;
 
 use super::source::{Opened, Source};
-use super::{Database, failed};
+use super::{Database, STATEMENTS_MAX, failed};
 
 /// How many connections wait to be used again.
 const WAITING_MAX: usize = 8;
 /// SQLite's cache of a connection that reads: minus so many KiB; the system keeps the rest.
 const CACHE: i64 = -768;
-/// How many statements a connection keeps prepared.
-const STATEMENTS_MAX: usize = 64;
 
 /// The file behind a store, with connections that read it.
 ///

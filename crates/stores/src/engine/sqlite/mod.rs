@@ -26,6 +26,9 @@ impl From<rusqlite::Error> for Fail {
     }
 }
 
+/// How many statements a connection keeps prepared.
+const STATEMENTS_MAX: usize = 64;
+
 /// How long a statement waits for another process's lock before it gives up.
 pub const BUSY_WAIT: Duration = Duration::from_secs(10);
 
@@ -183,6 +186,7 @@ fn connect(path: &Path, create: bool) -> rusqlite::Result<Connection> {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.busy_timeout(BUSY_WAIT)?;
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;

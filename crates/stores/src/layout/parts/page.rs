@@ -14,7 +14,7 @@ use restow_model::{
 /// A page is closed at about this size.
 pub const PAGE_BYTES_TARGET: usize = 128 << 10;
 /// A page that is written to again is divided into pages of about this size.
-pub const PAGE_BYTES_EDITED: usize = 16 << 10;
+pub const PAGE_BYTES_EDITED: usize = 4 << 10;
 /// No page is larger when it is read, unless it holds one record; more is damage.
 pub const PAGE_BYTES_MAX: usize = 1 << 30;
 
