@@ -3,8 +3,9 @@
     python migrate.py langgraph+sqlite:agent.db langgraph+postgres://user@host/agent
 
 Under load every thread moves to the target, a share at a time, and back. Further pairs of source
-and target go on with what the pair before left, which `restow copy` takes there. No answered turn
-may be lost, and a thread that waits for a human is resumed wherever it is by then.
+and target go on with what the pair before left: where that one's target is their source, its
+migration is completed, and its threads stay there; otherwise `restow copy` takes them home. No
+answered turn may be lost, and a thread that waits for a human is resumed wherever it is by then.
 """
 
 from __future__ import annotations
@@ -89,8 +90,11 @@ class Load:
             raise self.failed[0]
 
 
-def leg(restow: str, source: str, target: str, answered: dict[str, list[str]]) -> int:
-    """Moves every thread to the target and back; gives how many turns were answered meanwhile."""
+def leg(
+    restow: str, source: str, target: str, answered: dict[str, list[str]], stays: bool
+) -> int:
+    """Moves every thread to the target and back, and for good where it stays there; gives how many
+    turns were answered meanwhile."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "restow.toml"
         entries = {"name": "agent", "source": source, "target": target}
@@ -112,6 +116,14 @@ def leg(restow: str, source: str, target: str, answered: dict[str, list[str]]) -
                 migrate("rollout", str(share))
                 state = graph.invoke(Command(resume=f"yes, at {share} %"), at(waits))
                 assert state["messages"][-1].content.endswith(f"(yes, at {share} %)")
+        if stays:
+            backup = str(Path(folder) / "agent.backup")
+            create = [restow, "backup", "create", "--config", str(file), backup]
+            migrate("rollout", "100")
+            subprocess.run(create, check=True, stdout=subprocess.DEVNULL)
+            migrate("complete", "--backup", backup, "--confirm", "agent")
+            migrate("cleanup", "--confirm", "agent")
+            graph = agent(Saver(target))
         assert said(graph, waits) == [f"request {share}" for share in SHARES]
         for thread, turns in answered.items():
             assert said(graph, thread) == turns, thread
@@ -125,13 +137,16 @@ def main() -> None:
     arguments = parser.parse_args()
     restow, addresses = arguments.restow, arguments.addresses
     answered: dict[str, list[str]] = {f"thread {n}": [] for n in range(THREADS)}
-    before = None
-    for source, target in zip(addresses[::2], addresses[1::2], strict=True):
-        if before is not None:
-            subprocess.run([restow, "copy", before, source], check=True, stdout=subprocess.DEVNULL)
-        before = source
-        turns = leg(restow, source, target, answered)
-        print(f"{source} → {target} and back: {turns} turns answered, none lost")
+    pairs = [*zip(addresses[::2], addresses[1::2], strict=True)]
+    home = pairs[0][0]
+    for number, (source, target) in enumerate(pairs):
+        if home != source:
+            subprocess.run([restow, "copy", home, source], check=True, stdout=subprocess.DEVNULL)
+        stays = pairs[number + 1 : number + 2] and pairs[number + 1][0] == target
+        turns = leg(restow, source, target, answered, bool(stays))
+        home = target if stays else source
+        way = "completed" if stays else "and back"
+        print(f"{source} → {target}, {way}: {turns} turns answered, none lost")
 
 
 if __name__ == "__main__":

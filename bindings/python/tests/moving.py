@@ -26,6 +26,13 @@ def pairs() -> tuple[tuple[str, str], ...]:
     return found or (ON_FILES,)
 
 
+def program() -> str:
+    """Names the program `restow`."""
+    found = os.environ.get("RESTOW_TEST_CLI")
+    assert found, "RESTOW_TEST_CLI names no program"
+    return found
+
+
 class Migration:
     """A migration between two empty places."""
 
@@ -38,9 +45,7 @@ class Migration:
 
     def run(self, *arguments: str) -> list[dict[str, Any]]:
         """Runs `restow migrate`; gives what it says."""
-        program = os.environ.get("RESTOW_TEST_CLI")
-        assert program, "RESTOW_TEST_CLI names no program"
-        command = [program, "--json", "migrate", *arguments, "--config", str(self.config)]
+        command = [program(), "--json", "migrate", *arguments, "--config", str(self.config)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             raise AssertionError(f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}")
@@ -52,6 +57,13 @@ class Migration:
     def rollout(self, share: float) -> dict[str, Any]:
         """Moves so many per cent; tells where everything is then."""
         return self.run("rollout", str(share))[-1]
+
+    def complete(self) -> None:
+        """Ends it at the target, behind a backup."""
+        backup = str(self.config.with_name("agent.backup"))
+        create = [program(), "backup", "create", "--config", str(self.config), backup]
+        subprocess.run(create, check=True, capture_output=True)
+        self.run("complete", "--backup", backup, "--confirm", "moving")
 
     def status(self) -> dict[str, Any]:
         return self.run("status")[-1]

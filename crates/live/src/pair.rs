@@ -57,6 +57,24 @@ impl Pair {
         target: String,
     ) -> Result<Self> {
         let source = Member::open(source, Role::Source).await?;
+        Self::alone(migration, source, target)
+    }
+
+    /// Joins the source with the place of its target where that was given up for lost, and changes
+    /// nothing.
+    ///
+    /// `None` where it was not, or where the source was never made ready.
+    pub async fn find_without_target(
+        migration: &str,
+        source: Arc<dyn Store>,
+        target: String,
+    ) -> Result<Option<Self>> {
+        let Some(source) = Member::find(source).await? else { return Ok(None) };
+        let alone = Self::alone(migration, source, target)?;
+        Ok(if alone.config().await?.config.lost { Some(alone) } else { None })
+    }
+
+    fn alone(migration: &str, source: Member, target: String) -> Result<Self> {
         let lost = Lost::in_place_of(target, source.store.info());
         let target = Member::new(lost, "lost".into(), WithoutControl::Retired);
         Self::join(migration, source, target)

@@ -153,7 +153,7 @@ impl Router {
     ///
     /// A unit that is not there has no frame; one that was removed has no record.
     pub async fn read(&self, unit: &UnitId, what: &Selection) -> Result<Frames> {
-        self.shadow.reads(unit);
+        self.reads(unit);
         self.hand(unit).read(self.wanted(unit), what).await
     }
 

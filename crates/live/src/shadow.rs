@@ -55,6 +55,11 @@ impl Shadow {
 }
 
 impl Router {
+    /// Takes note that a unit is read at its home past the router, as [`Router::read`] does itself.
+    pub fn reads(&self, unit: &UnitId) {
+        self.shadow.reads(unit);
+    }
+
     /// Compares the sample, until it is dropped; one at a time works, others wait for it.
     pub async fn shadow(&self) {
         let mut taken = self.shadow.taken.lock().await;

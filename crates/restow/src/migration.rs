@@ -7,6 +7,7 @@
 //! target = "parts+sqlite:agent.restow"
 //! acknowledge = "both"   # or "one", which is the default
 //! mirror = true          # keep the store that is not the home up to date; the default
+//! shadow = 100           # compare one in so many reads with the mirror; 0, none, by default
 //! ```
 
 use std::path::Path;
@@ -31,6 +32,8 @@ pub struct Migration {
     pub acknowledge: Acknowledge,
     /// Whether the store that is not the home is kept up to date.
     pub mirrors: bool,
+    /// One in so many reads of a client is compared with the unit's replica; none where it is 0.
+    pub shadow_every: u64,
 }
 
 #[derive(Deserialize)]
@@ -49,6 +52,8 @@ struct Entry {
     acknowledge: Word,
     #[serde(default = "yes")]
     mirror: bool,
+    #[serde(default)]
+    shadow: u64,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -85,7 +90,7 @@ impl Migration {
             let message = format!("not a description of a migration: {}", error.message());
             Error::new(ErrorKind::Invalid, "read a migration", message)
         })?;
-        let Entry { name, source, target, acknowledge, mirror } = file.migration;
+        let Entry { name, source, target, acknowledge, mirror, shadow } = file.migration;
         if name.is_empty() || name.chars().any(char::is_whitespace) {
             let message = "a migration's name is one word";
             return Err(Error::new(ErrorKind::Invalid, "read a migration", message));
@@ -99,6 +104,7 @@ impl Migration {
                 Word::Both => Acknowledge::Both,
             },
             mirrors: mirror,
+            shadow_every: shadow,
         })
     }
 
@@ -131,10 +137,30 @@ impl Migration {
     }
 
     /// Opens both stores to write to them, and makes nothing ready in them.
-    pub(crate) async fn stores(&self, environment: &Environment) -> Result<(Opened, Opened)> {
+    async fn stores(&self, environment: &Environment) -> Result<(Opened, Opened)> {
         let source = open(&self.source, Access::Write, environment).await?;
         let target = open(&self.target, Access::Write, environment).await?;
         Ok((source, target))
+    }
+
+    /// Opens the stores that are left, to write to them, and makes nothing ready in them: a target
+    /// that was given up for lost is none.
+    pub(crate) async fn stores_left(
+        &self,
+        environment: &Environment,
+    ) -> Result<(Opened, Option<Opened>)> {
+        let source = open(&self.source, Access::Write, environment).await?;
+        let target = match self.without_target(&source).await? {
+            Some(_) => None,
+            None => Some(open(&self.target, Access::Write, environment).await?),
+        };
+        Ok((source, target))
+    }
+
+    /// Joins the opened source with the place of a target that was given up for lost.
+    pub(crate) async fn without_target(&self, source: &Opened) -> Result<Option<Pair>> {
+        let (store, target) = (Arc::clone(&source.store), self.target.to_string());
+        Pair::find_without_target(&self.name, store, target).await
     }
 
     /// Joins the stores to look at them, and changes nothing; `None` before the migration began.
@@ -155,7 +181,12 @@ impl Migration {
         seed: &str,
     ) -> Result<Router> {
         let pair = self.open(environment, seed).await?;
-        Router::open(pair, RouterOptions::new(seed, clock)).await
+        Router::open(pair, self.client(clock, seed)).await
+    }
+
+    /// Returns how a client of the migration routes.
+    pub(crate) fn client(&self, clock: Arc<dyn Clock>, seed: &str) -> RouterOptions {
+        RouterOptions { shadow_every: self.shadow_every, ..RouterOptions::new(seed, clock) }
     }
 }
 
@@ -174,6 +205,8 @@ mod tests {
         let both = format!("{TEXT}acknowledge = \"both\"\nmirror = false\n");
         let migration = Migration::parse(&both).expect("a migration");
         assert_eq!((migration.acknowledge, migration.mirrors), (Acknowledge::Both, false));
+        let shadowed = Migration::parse(&format!("{TEXT}shadow = 7\n")).expect("a migration");
+        assert_eq!((migration.shadow_every, shadowed.shadow_every), (0, 7));
     }
 
     #[test]

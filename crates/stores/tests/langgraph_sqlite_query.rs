@@ -45,13 +45,21 @@ async fn the_latest_has_the_greatest_id() {
              AND checkpoint_ns = ''"
         );
         let unit = UnitId::new(unit);
-        let latest = store.latest(&unit, "").await.expect("an answer").expect("a checkpoint");
+        let latest =
+            store.latest(&unit, "", Content::All).await.expect("an answer").expect("a checkpoint");
         assert_eq!([id(&latest.checkpoint)], ask(&sql)[..]);
-        let same = store.get(&unit, "", &id(&latest.checkpoint)).await.expect("an answer");
+        let same =
+            store.get(&unit, "", &id(&latest.checkpoint), Content::All).await.expect("an answer");
         assert_eq!(same, Some(latest));
     }
-    assert_eq!(store.latest(&UnitId::new("none"), "").await.expect("an answer"), None);
-    assert_eq!(store.get(&UnitId::new("chat-short"), "", "0").await.expect("an answer"), None);
+    assert_eq!(
+        store.latest(&UnitId::new("none"), "", Content::All).await.expect("an answer"),
+        None
+    );
+    assert_eq!(
+        store.get(&UnitId::new("chat-short"), "", "0", Content::All).await.expect("an answer"),
+        None
+    );
 }
 
 #[tokio::test]
@@ -101,7 +109,8 @@ async fn pending_writes_come_by_path_task_and_index() {
         ));
     }
     let store = LangGraphSqlite::source(&db.path).expect("a source");
-    let found = store.latest(&UnitId::new("t"), "").await.expect("an answer").expect("one");
+    let found =
+        store.latest(&UnitId::new("t"), "", Content::All).await.expect("an answer").expect("one");
     let order: Vec<_> = found.writes.iter().map(|w| w.key.parts()[2..].to_vec()).collect();
     let part = |task: &str, idx| vec![KeyPart::Text(task.into()), KeyPart::Int(idx)];
     assert_eq!(order, [part("c", -1), part("b", 2), part("b", 10), part("a", 0)]);
@@ -111,7 +120,8 @@ async fn pending_writes_come_by_path_task_and_index() {
 async fn ancestors_lead_to_the_root_and_a_loop_ends() {
     let store = open();
     let unit = UnitId::new("delta-long");
-    let latest = store.latest(&unit, "").await.expect("an answer").expect("a checkpoint");
+    let latest =
+        store.latest(&unit, "", Content::All).await.expect("an answer").expect("a checkpoint");
     let walk = store.ancestors(&unit, "", &id(&latest.checkpoint)).await.expect("a walk");
     let walk: Vec<_> = walk.try_collect().await.expect("checkpoints");
     assert_eq!(walk[0], latest);

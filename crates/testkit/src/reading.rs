@@ -38,7 +38,8 @@ pub fn read_some(path: &Path, count: usize) -> Vec<f64> {
         for _ in 0..count {
             let (unit, namespace, id) = &places[random.below(places.len() as u64) as usize];
             let start = Instant::now();
-            let found = opened.langgraph.get(unit, namespace, id).await.expect("an answer");
+            let found =
+                opened.langgraph.get(unit, namespace, id, Content::All).await.expect("an answer");
             times.push(start.elapsed().as_secs_f64());
             assert!(found.is_some(), "{unit} {namespace} {id}");
         }

@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use restow_model::UnitId;
-use restow_store::Result;
+use restow_store::{Content, Result};
 
 use super::told::channels_of;
 use super::{PendingWrite, Saver, Typed};
@@ -31,7 +31,7 @@ impl Saver {
         let thread = UnitId::new(thread);
         let id = match id {
             Some(id) => id.to_owned(),
-            None => match self.find(&thread, namespace, None).await? {
+            None => match self.find(&thread, namespace, None, Content::Bodies).await? {
                 Some(newest) => super::keep::id_of(&newest.checkpoint),
                 None => return Ok(Some(histories)),
             },

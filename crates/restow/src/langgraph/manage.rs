@@ -100,7 +100,7 @@ impl Saver {
             let plan = self.outline(&thread).await?.plan();
             let mut ops: Vec<Op> = plan.remove.into_iter().map(remove).collect();
             for (namespace, id) in plan.orphaned {
-                let found = self.query().get(&thread, &namespace, &id).await?;
+                let found = self.query().get(&thread, &namespace, &id, Content::All).await?;
                 ops.extend(found.map(|found| Op::put(without_parent(found.checkpoint))));
             }
             self.remove(&thread, ops).await?;
@@ -120,7 +120,7 @@ impl Saver {
         let heads: Vec<_> =
             outline.heads().map(|(ns, id)| (ns.to_owned(), id.to_owned())).collect();
         for (namespace, id) in heads {
-            let head = self.query().get(thread, &namespace, &id).await?;
+            let head = self.query().get(thread, &namespace, &id, Content::All).await?;
             outline.has_delta |= match head {
                 Some(head) => has_snapshot(&head.checkpoint)?,
                 None => false,

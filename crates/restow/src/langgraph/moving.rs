@@ -15,21 +15,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use restow_live::config::{Acknowledge, Phase};
-use restow_live::{self as live, Change, Pair, Router, RouterOptions, Side};
+use restow_live::{self as live, Change, Pair, Router, Side};
 use restow_model::{Body, Dialect, Record, UnitId};
 use restow_store::query::langgraph::{
     CheckpointFilter, CheckpointTuple, Checkpoints, LangGraphQuery,
 };
 use restow_store::{
-    Clock, Content, Error, ErrorKind, Frames, Op, Result, Role, Selection, Unsupported,
+    Clock, Content, Environment, Error, ErrorKind, Frames, Op, Result, Role, Selection, Unsupported,
 };
 use restow_stores::registry::Opened;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 
 use super::follow::Follower;
 use super::merge::candidates;
 use super::{Threads, Written};
+use crate::live::Migration;
 
 /// After so many calls the configuration is looked at again.
 const REFRESH_CALLS: u64 = 64;
@@ -46,9 +48,10 @@ pub struct MovingThreads(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    migration: Box<str>,
+    migration: Migration,
     source: Opened,
-    target: Opened,
+    /// None where it was given up for lost.
+    target: Option<Opened>,
     clock: Arc<dyn Clock>,
     seed: Box<str>,
     joined: OnceCell<Joined>,
@@ -61,19 +64,23 @@ struct Joined {
     follower: Follower,
     calls: AtomicU64,
     is_refreshing: Arc<AtomicBool>,
+    /// Compares the sample of what is read with its replicas, as long as somebody may read.
+    _shadow: JoinSet<()>,
 }
 
 impl MovingThreads {
-    /// Joins opened stores in a migration, now or when it starts.
+    /// Opens the stores of a migration, and joins them in it, now or when it starts.
     ///
-    /// `seed` is what operations are named after; nobody else may have it.
+    /// A target that was given up for lost is not opened. `seed` is what operations are named
+    /// after; nobody else may have it.
     pub async fn open(
-        migration: &str,
-        (source, target): (Opened, Opened),
+        migration: &Migration,
+        environment: &Environment,
         clock: Arc<dyn Clock>,
         seed: &str,
     ) -> Result<Self> {
-        let (migration, seed, joined) = (migration.into(), seed.into(), OnceCell::new());
+        let (source, target) = migration.stores_left(environment).await?;
+        let (migration, seed, joined) = (migration.clone(), seed.into(), OnceCell::new());
         let this = Self(Arc::new(Inner { migration, source, target, clock, seed, joined }));
         if this.joined().await?.is_none() {
             this.0.source.store.prepare(Role::CopyTarget, "").await?;
@@ -81,11 +88,9 @@ impl MovingThreads {
         Ok(this)
     }
 
-    fn at(&self, side: Side) -> &Opened {
-        match side {
-            Side::Source => &self.0.source,
-            Side::Target => &self.0.target,
-        }
+    /// Returns the stores that are left.
+    fn stores(&self) -> impl Iterator<Item = &Opened> {
+        [&self.0.source].into_iter().chain(&self.0.target)
     }
 
     /// Returns the router; nothing before the migration starts.
@@ -94,8 +99,14 @@ impl MovingThreads {
             joined.count();
             return Ok(Some(joined));
         }
-        let (source, target) = (&self.0.source.store, &self.0.target.store);
-        let found = Pair::find(&self.0.migration, Arc::clone(source), Arc::clone(target)).await?;
+        let Inner { migration, source, target, .. } = &*self.0;
+        let found = match target {
+            Some(target) => {
+                let (source, target) = (Arc::clone(&source.store), Arc::clone(&target.store));
+                Pair::find(&migration.name, source, target).await?
+            }
+            None => migration.without_target(source).await?,
+        };
         let Some(pair) = found else { return Ok(None) };
         let joined = self.0.joined.get_or_try_init(|| self.join(pair)).await?;
         Ok(Some(joined))
@@ -105,7 +116,7 @@ impl MovingThreads {
         for _ in 0..START_TRIES {
             let config = pair.config().await?.config;
             if config.phase > Phase::Off {
-                let options = RouterOptions::new(&*self.0.seed, Arc::clone(&self.0.clock));
+                let options = self.0.migration.client(Arc::clone(&self.0.clock), &self.0.seed);
                 return Ok(Joined::new(Router::with_config(pair, config, options)));
             }
             // Whoever marked the stores is about to say so.
@@ -113,16 +124,24 @@ impl MovingThreads {
         }
         let message = "the migration was begun and not started; run `migrate start` again";
         let error = Error::new(ErrorKind::Unavailable, "join a migration", message);
-        Err(error.with("migration", &*self.0.migration))
+        Err(error.with("migration", &*self.0.migration.name))
     }
 
     /// Finds who answers questions about a thread; nothing where there is no such thread.
     async fn home(&self, thread: &UnitId) -> Result<Option<&dyn LangGraphQuery>> {
         let side = match self.joined().await? {
             None => Some(Side::Source),
-            Some(joined) => joined.resolve(thread).await?,
+            Some(joined) => {
+                joined.router.reads(thread);
+                joined.resolve(thread).await?
+            }
         };
-        Ok(side.map(|side| &*self.at(side).langgraph))
+        // Nothing lives in a store that is lost.
+        let home = side.and_then(|side| match side {
+            Side::Source => Some(&self.0.source),
+            Side::Target => self.0.target.as_ref(),
+        });
+        Ok(home.map(|home| &*home.langgraph))
     }
 }
 
@@ -130,7 +149,11 @@ impl Joined {
     fn new(router: Router) -> Self {
         let router = Arc::new(router);
         let follower = Follower::new(Arc::clone(&router));
-        Self { router, follower, calls: AtomicU64::new(0), is_refreshing: Arc::default() }
+        let mut shadow = JoinSet::new();
+        let comparing = Arc::clone(&router);
+        shadow.spawn(async move { comparing.shadow().await });
+        let (calls, is_refreshing) = (AtomicU64::new(0), Arc::default());
+        Self { router, follower, calls, is_refreshing, _shadow: shadow }
     }
 
     async fn resolve(&self, thread: &UnitId) -> Result<Option<Side>> {
@@ -192,7 +215,7 @@ impl Threads for MovingThreads {
 
     fn check(&self, record: &Record) -> Result<(), Unsupported> {
         // What one of the stores cannot hold could not move.
-        Side::BOTH.into_iter().try_for_each(|side| self.at(side).store.check(record))
+        self.stores().try_for_each(|opened| opened.store.check(record))
     }
 
     async fn read(&self, thread: &UnitId, what: Selection) -> Result<Frames> {
@@ -233,9 +256,14 @@ impl Threads for MovingThreads {
 
 #[async_trait]
 impl LangGraphQuery for MovingThreads {
-    async fn latest(&self, unit: &UnitId, namespace: &str) -> Result<Option<CheckpointTuple>> {
+    async fn latest(
+        &self,
+        unit: &UnitId,
+        namespace: &str,
+        content: Content,
+    ) -> Result<Option<CheckpointTuple>> {
         match self.home(unit).await? {
-            Some(home) => home.latest(unit, namespace).await,
+            Some(home) => home.latest(unit, namespace, content).await,
             None => Ok(None),
         }
     }
@@ -245,9 +273,10 @@ impl LangGraphQuery for MovingThreads {
         unit: &UnitId,
         namespace: &str,
         id: &str,
+        content: Content,
     ) -> Result<Option<CheckpointTuple>> {
         match self.home(unit).await? {
-            Some(home) => home.get(unit, namespace, id).await,
+            Some(home) => home.get(unit, namespace, id, content).await,
             None => Ok(None),
         }
     }
@@ -279,8 +308,8 @@ impl LangGraphQuery for MovingThreads {
             return self.0.source.langgraph.units_of_run(run_id).await;
         }
         let mut found = BTreeSet::new();
-        for side in Side::BOTH {
-            match self.at(side).langgraph.units_of_run(run_id).await {
+        for opened in self.stores() {
+            match opened.langgraph.units_of_run(run_id).await {
                 Err(error) if error.kind() == ErrorKind::Retired => {}
                 units => found.extend(units?),
             }
@@ -310,7 +339,10 @@ impl MovingThreads {
     async fn list_all(&self, filter: CheckpointFilter, content: Content) -> Result<Checkpoints> {
         let all = CheckpointFilter { limit: None, ..filter.clone() };
         let source = self.0.source.langgraph.list(all.clone(), Content::Bodies).await?;
-        let target = self.0.target.langgraph.list(all, Content::Bodies).await?;
+        let target = match &self.0.target {
+            Some(target) => target.langgraph.list(all, Content::Bodies).await?,
+            None => Box::pin(stream::empty()),
+        };
         let limit = filter.limit.unwrap_or(usize::MAX);
         let filter = Arc::new(filter);
         let this = self.clone();
@@ -318,13 +350,8 @@ impl MovingThreads {
             let (this, filter) = (this.clone(), Arc::clone(&filter));
             async move {
                 let place = place?;
-                let found = this.get(&place.thread, &place.namespace, &place.id).await?;
-                let mut found = found.filter(|found| filter.metadata_matches(&found.checkpoint));
-                if let (Content::Bodies, Some(found)) = (content, &mut found) {
-                    found.checkpoint.values.clear();
-                    found.writes.iter_mut().for_each(|write| write.values.clear());
-                }
-                Ok(found)
+                let found = this.get(&place.thread, &place.namespace, &place.id, content).await?;
+                Ok(found.filter(|found| filter.metadata_matches(&found.checkpoint)))
             }
         });
         let found = found.buffered(FETCHED_AT_ONCE).try_filter_map(|found| async { Ok(found) });

@@ -80,9 +80,7 @@ impl Saver {
         clock: Arc<dyn Clock>,
         seed: &str,
     ) -> Result<Self> {
-        let stores = migration.stores(environment).await?;
-        let threads = MovingThreads::open(&migration.name, stores, clock, seed).await?;
-        Ok(Self::new(threads))
+        MovingThreads::open(migration, environment, clock, seed).await.map(Self::new)
     }
 
     pub(super) fn threads(&self) -> &dyn Threads {
@@ -100,7 +98,16 @@ impl Saver {
         namespace: &str,
         id: Option<&str>,
     ) -> Result<Option<Tuple>> {
-        let found = self.find(&UnitId::new(thread), namespace, id).await?;
+        let thread = UnitId::new(thread);
+        // Mostly it is the checkpoint that was put last, and only that has to be made sure of.
+        let is_known = self.recent.knows(&thread, namespace);
+        let content = if is_known { Content::Bodies } else { Content::All };
+        let mut found = self.find(&thread, namespace, id, content).await?;
+        if let Some(tuple) = found.as_mut().filter(|_| is_known)
+            && !self.recent.complete(tuple, namespace)
+        {
+            found = self.find(&thread, namespace, id, Content::All).await?;
+        }
         found.map(|found| self.tell(&found)).transpose()
     }
 
@@ -109,10 +116,11 @@ impl Saver {
         thread: &UnitId,
         namespace: &str,
         id: Option<&str>,
+        content: Content,
     ) -> Result<Option<CheckpointTuple>> {
         match id {
-            Some(id) => self.query().get(thread, namespace, id).await,
-            None => self.query().latest(thread, namespace).await,
+            Some(id) => self.query().get(thread, namespace, id, content).await,
+            None => self.query().latest(thread, namespace, content).await,
         }
     }
 
@@ -206,7 +214,7 @@ impl Saver {
         if let Some(channels) = self.recent.get(&place) {
             return Ok(channels);
         }
-        match self.query().get(&place.thread, &place.namespace, parent).await? {
+        match self.query().get(&place.thread, &place.namespace, parent, Content::All).await? {
             Some(found) => Ok(channels_of(&found.checkpoint)?.into()),
             None => Ok(Arc::default()),
         }

@@ -58,15 +58,21 @@ impl CheckpointFilter {
 /// The questions that LangGraph's savers answer.
 #[async_trait]
 pub trait LangGraphQuery: Send + Sync + 'static {
-    /// Returns the newest checkpoint of a namespace.
-    async fn latest(&self, unit: &UnitId, namespace: &str) -> Result<Option<CheckpointTuple>>;
+    /// Returns the newest checkpoint of a namespace; with [`Content::Bodies`] without values.
+    async fn latest(
+        &self,
+        unit: &UnitId,
+        namespace: &str,
+        content: Content,
+    ) -> Result<Option<CheckpointTuple>>;
 
-    /// Returns one checkpoint.
+    /// Returns one checkpoint; with [`Content::Bodies`] without values.
     async fn get(
         &self,
         unit: &UnitId,
         namespace: &str,
         id: &str,
+        content: Content,
     ) -> Result<Option<CheckpointTuple>>;
 
     /// Lists checkpoints, newest first; with [`Content::Bodies`] without their values.

@@ -95,6 +95,7 @@ async fn run(name: &str, is_routed: bool, round: usize, turns: usize) -> Took {
                 target: Address::parse(&target).expect("an address"),
                 acknowledge: Acknowledge::One,
                 mirrors: false,
+                shadow_every: 0,
             };
             let pair = migration.open(&environment, "opener").await.expect("two stores");
             let held = pair.config().await.expect("a configuration");

@@ -23,7 +23,14 @@ const UNITS_AT_ONCE: usize = 64;
 pub trait NewestFirst: Store {
     /// Returns units with a bound on their checkpoint ids, greatest bound first, skipping some.
     async fn newest_units(&self, skip: usize, limit: usize) -> Result<Vec<(UnitId, String)>>;
+
+    /// Reads records of a unit and, in the same moment, those under the prefix that the last one of
+    /// them leads to.
+    async fn read_on(&self, unit: UnitId, what: Selection, on: LeadsTo) -> Result<Frames>;
 }
+
+/// Returns the prefix of the keys that a record leads to.
+pub type LeadsTo = fn(&Key) -> Option<Key>;
 
 /// LangGraph's questions to a store of the compact layout.
 #[derive(Debug)]
@@ -35,20 +42,27 @@ impl<S: NewestFirst> PartsQuery<S> {
         Self(store)
     }
 
-    async fn records(&self, unit: &UnitId, what: Selection) -> Result<Vec<Record>> {
-        collect(self.0.read(vec![unit.clone()], what).await?).await
-    }
-
     async fn tuple(&self, place: &Place, content: Content) -> Result<Option<CheckpointTuple>> {
         let Place { unit, namespace, id } = place;
         let key = Key::of("checkpoint").text(namespace).text(id).build();
-        let what = Selection { limit: Some(1), content, ..Selection::prefix(&key) };
-        let Some(checkpoint) = self.records(unit, what).await?.pop() else { return Ok(None) };
-        let key = Key::of("write").text(namespace).text(id).build();
-        let what = Selection { content, ..Selection::prefix(&key) };
-        let mut writes = self.records(unit, what).await?;
+        self.first(unit, Selection { content, ..Selection::prefix(&key) }).await
+    }
+
+    /// Returns the first checkpoint of a selection, with its writes.
+    async fn first(&self, unit: &UnitId, what: Selection) -> Result<Option<CheckpointTuple>> {
+        let what = Selection { limit: Some(1), ..what };
+        let mut frames = self.0.read_on(unit.clone(), what, writes_of).await?;
+        let (mut checkpoint, mut writes) = (None, Vec::new());
+        while let Some(frame) = frames.next().await {
+            let Some(record) = record(frame?)? else { continue };
+            match checkpoint {
+                None => checkpoint = Some(record),
+                Some(_) => writes.push(record),
+            }
+        }
         writes.sort_by_cached_key(write_order);
-        Ok(Some(CheckpointTuple { unit: unit.clone(), checkpoint, writes }))
+        let unit = unit.clone();
+        Ok(checkpoint.map(|checkpoint| CheckpointTuple { unit, checkpoint, writes }))
     }
 
     /// Returns the checkpoints of a unit that a filter may let through, newest last.
@@ -146,16 +160,16 @@ impl<S: NewestFirst> Walk<S> {
 
 #[async_trait]
 impl<S: NewestFirst> LangGraphQuery for PartsQuery<S> {
-    async fn latest(&self, unit: &UnitId, namespace: &str) -> Result<Option<CheckpointTuple>> {
+    async fn latest(
+        &self,
+        unit: &UnitId,
+        namespace: &str,
+        content: Content,
+    ) -> Result<Option<CheckpointTuple>> {
         let prefix = Key::of("checkpoint").text(namespace).build();
         let order = Order::Descending;
-        let content = Content::Bodies;
-        let what = Selection { order, content, limit: Some(1), ..Selection::prefix(&prefix) };
-        let newest = self.records(unit, what).await?.pop();
-        match newest.and_then(|record| Place::of(unit, &record.key)) {
-            Some(place) => self.tuple(&place, Content::All).await,
-            None => Ok(None),
-        }
+        let newest = Selection { order, content, ..Selection::prefix(&prefix) };
+        self.first(unit, newest).await
     }
 
     async fn get(
@@ -163,9 +177,10 @@ impl<S: NewestFirst> LangGraphQuery for PartsQuery<S> {
         unit: &UnitId,
         namespace: &str,
         id: &str,
+        content: Content,
     ) -> Result<Option<CheckpointTuple>> {
         let place = Place { id: id.into(), unit: unit.clone(), namespace: namespace.into() };
-        self.tuple(&place, Content::All).await
+        self.tuple(&place, content).await
     }
 
     async fn list(&self, filter: CheckpointFilter, content: Content) -> Result<Checkpoints> {
@@ -217,6 +232,12 @@ impl<S: NewestFirst> LangGraphQuery for PartsQuery<S> {
     }
 }
 
+/// Returns the prefix of the writes that wait for a checkpoint.
+fn writes_of(checkpoint: &Key) -> Option<Key> {
+    let place = Place::of(&UnitId::new(""), checkpoint)?;
+    Some(Key::of("write").text(&place.namespace).text(&place.id).build())
+}
+
 /// Orders writes by (task path, task id, index).
 fn write_order(write: &Record) -> (String, Vec<KeyPart>) {
     let path = write.body.get("path").and_then(Body::as_text).unwrap_or_default();
@@ -234,12 +255,4 @@ fn record(frame: Frame) -> Result<Option<Record>> {
         }
         Frame::Begin { .. } | Frame::End { .. } | Frame::Mark(_) => Ok(None),
     }
-}
-
-async fn collect(mut frames: Frames) -> Result<Vec<Record>> {
-    let mut records = Vec::new();
-    while let Some(frame) = frames.next().await {
-        records.extend(record(frame?)?);
-    }
-    Ok(records)
 }

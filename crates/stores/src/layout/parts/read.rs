@@ -12,6 +12,7 @@ use super::beside::not_retired;
 use super::damage;
 use super::log::PartRows;
 use super::page::Entry;
+use super::query::LeadsTo;
 use super::rows::{PageRow, ReadRows, UnitRow};
 use crate::engine::fail::Fail;
 
@@ -80,11 +81,13 @@ pub(super) struct Reader<'c> {
     joining: i64,
     /// The unit whose control record was reported last.
     reported: i64,
+    /// The key of the record that was sent last.
+    sent: Option<Key>,
 }
 
 impl<'c> Reader<'c> {
     pub(super) fn new(out: &'c FrameSender) -> Result<Self, Torn> {
-        Ok(Self { out, joiner: Joiner::new()?, joining: -1, reported: -1 })
+        Ok(Self { out, joiner: Joiner::new()?, joining: -1, reported: -1, sent: None })
     }
 
     /// Reads units by name.
@@ -107,6 +110,27 @@ impl<'c> Reader<'c> {
             }
         }
         Ok(())
+    }
+
+    /// Reads records of a unit, and those under the prefix that the last one of them leads to.
+    pub(super) fn unit_on<R: ReadRows>(
+        &mut self,
+        rows: &mut R,
+        unit: UnitId,
+        what: &Selection,
+        on: LeadsTo,
+    ) -> Result<(), Ended<R::Error>> {
+        let row = rows.units(&[unit], None).map_err(Ended::Engine)?.pop();
+        not_retired(rows, "read units")?;
+        let Some(row) = row else { return Ok(()) };
+        let Some(control) = self.begin(&row)? else { return Ok(()) };
+        self.records(rows, &row, what, false)?;
+        if let Some(prefix) = self.sent.take().and_then(|last| on(&last)) {
+            let what = Selection { content: what.content, ..Selection::prefix(&prefix) };
+            self.records(rows, &row, &what, false)?;
+        }
+        let (unit, digest) = (row.unit, Some(row.digest));
+        Ok(self.out.send(Frame::End { unit, control, digest })?)
     }
 
     /// Walks a share of a store, from a cursor on.
@@ -336,6 +360,7 @@ impl<'c> Reader<'c> {
                 }
             }
         }
+        self.sent = Some(entry.key.clone());
         self.out.record(Frame::Record(record), room)?;
         Ok(size)
     }

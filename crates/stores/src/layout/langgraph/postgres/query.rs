@@ -28,7 +28,12 @@ type Place = (UnitId, String, String);
 
 #[async_trait]
 impl LangGraphQuery for LangGraphPostgres {
-    async fn latest(&self, unit: &UnitId, namespace: &str) -> Result<Option<CheckpointTuple>> {
+    async fn latest(
+        &self,
+        unit: &UnitId,
+        namespace: &str,
+        content: Content,
+    ) -> Result<Option<CheckpointTuple>> {
         let (unit, namespace) = (unit.clone(), namespace.to_owned());
         self.asked("find the latest checkpoint", move |reader| {
             let sql = format!(
@@ -41,7 +46,7 @@ impl LangGraphQuery for LangGraphPostgres {
             let Some(row) = reader.tx.query_typed_opt(&sql, &parameters)? else {
                 return Ok(None);
             };
-            tuple(reader, &(unit, namespace, row.try_get(0)?), Content::All)
+            tuple(reader, &(unit, namespace, row.try_get(0)?), content)
         })
         .await
     }
@@ -51,9 +56,10 @@ impl LangGraphQuery for LangGraphPostgres {
         unit: &UnitId,
         namespace: &str,
         id: &str,
+        content: Content,
     ) -> Result<Option<CheckpointTuple>> {
         let place = (unit.clone(), namespace.to_owned(), id.to_owned());
-        self.asked("get a checkpoint", move |reader| tuple(reader, &place, Content::All)).await
+        self.asked("get a checkpoint", move |reader| tuple(reader, &place, content)).await
     }
 
     async fn list(&self, filter: CheckpointFilter, content: Content) -> Result<Checkpoints> {

@@ -29,7 +29,12 @@ const AHEAD_MAX: usize = 2;
 
 #[async_trait]
 impl LangGraphQuery for LangGraphSqlite {
-    async fn latest(&self, unit: &UnitId, namespace: &str) -> Result<Option<CheckpointTuple>> {
+    async fn latest(
+        &self,
+        unit: &UnitId,
+        namespace: &str,
+        content: Content,
+    ) -> Result<Option<CheckpointTuple>> {
         let (unit, namespace) = (unit.clone(), namespace.to_owned());
         self.asking("find the latest checkpoint", move |reading| {
             if !reading.has(Table::Checkpoints) {
@@ -42,7 +47,7 @@ impl LangGraphQuery for LangGraphSqlite {
                 .prepare_cached(sql)?
                 .query_row(params![unit.as_str(), namespace], |row| row.get(0))
                 .optional()?;
-            rowid.map(|rowid| tuple(reading, rowid, Content::All)).transpose()
+            rowid.map(|rowid| tuple(reading, rowid, content)).transpose()
         })
         .await
     }
@@ -52,11 +57,12 @@ impl LangGraphQuery for LangGraphSqlite {
         unit: &UnitId,
         namespace: &str,
         id: &str,
+        content: Content,
     ) -> Result<Option<CheckpointTuple>> {
         let (unit, namespace, id) = (unit.clone(), namespace.to_owned(), id.to_owned());
         self.asking("get a checkpoint", move |reading| {
             let rowid = rowid_of(reading, &unit, &namespace, &id)?;
-            rowid.map(|rowid| tuple(reading, rowid, Content::All)).transpose()
+            rowid.map(|rowid| tuple(reading, rowid, content)).transpose()
         })
         .await
     }

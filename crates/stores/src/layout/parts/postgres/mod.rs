@@ -31,7 +31,7 @@ use restow_store::{
 use crate::engine::fail::Fail as EngineFail;
 use crate::engine::postgres::{Fail, Server, registers};
 use crate::layout::parts::beside::{self, not_retired};
-use crate::layout::parts::query::NewestFirst;
+use crate::layout::parts::query::{LeadsTo, NewestFirst};
 use crate::layout::parts::read::{Ended, Reader};
 use crate::layout::parts::rows::ReadRows;
 use crate::layout::parts::segments::{list, segments};
@@ -226,6 +226,10 @@ impl NewestFirst for PartsPostgres {
             rows.newest_units(skip, limit).map_err(Ended::Engine)
         })
         .await
+    }
+
+    async fn read_on(&self, unit: UnitId, what: Selection, on: LeadsTo) -> Result<Frames> {
+        Ok(self.stream(Purpose::Read, move |rows, reader| reader.unit_on(rows, unit, &what, on)))
     }
 }
 

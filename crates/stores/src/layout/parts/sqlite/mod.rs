@@ -26,7 +26,7 @@ use crate::engine::sqlite::files::{Files, Moment};
 use crate::engine::sqlite::source::Source;
 use crate::engine::sqlite::{Database, Fail, failed, look_before, registers};
 use crate::layout::parts::beside::{self, not_retired};
-use crate::layout::parts::query::NewestFirst;
+use crate::layout::parts::query::{LeadsTo, NewestFirst};
 use crate::layout::parts::read::{Ended, Reader};
 use crate::layout::parts::rows::ReadRows;
 use crate::layout::parts::segments::{list, segments};
@@ -154,6 +154,10 @@ impl NewestFirst for PartsSqlite {
             rows.newest_units(skip, limit).map_err(Ended::Engine)
         })
         .await
+    }
+
+    async fn read_on(&self, unit: UnitId, what: Selection, on: LeadsTo) -> Result<Frames> {
+        Ok(self.stream(Purpose::Read, move |rows, reader| reader.unit_on(rows, unit, &what, on)))
     }
 }
 
