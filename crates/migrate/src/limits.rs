@@ -6,10 +6,12 @@ use std::time::Duration;
 pub(crate) const BATCH_BYTES_MAX: usize = 8 << 20;
 /// A unit that is joined with what a target holds: so many bytes of changes are kept.
 pub(crate) const JOIN_BYTES_MAX: usize = 2 << 20;
-/// So many batches of a worker are on their way: one is applied, one is read back.
-pub(crate) const UNDER_WAY_MAX: usize = 2;
-/// About so many bytes of batches are on their way, whatever the number of workers.
-pub(crate) const UNDER_WAY_BYTES_MAX: usize = 12 << 20;
+/// So many batches of a worker are on their way: applied, read back, or waiting for one before it.
+pub(crate) const UNDER_WAY_MAX: usize = 3;
+/// About so many bytes of batches all workers hold, those that they gather among them.
+pub(crate) const HELD_BYTES_MAX: usize = 20 << 20;
+/// About so many bytes of batches may be on their way, however many workers gather others.
+pub(crate) const UNDER_WAY_BYTES_MIN: usize = 12 << 20;
 /// A worker's batch: so many units.
 pub(crate) const BATCH_UNITS_MAX: usize = 256;
 /// Shares of the source for each worker, so that none waits long for the last one.

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::current::Written;
 use super::{CopyOptions, Units};
-use crate::limits::{BATCH_BYTES_MAX, UNDER_WAY_BYTES_MAX};
+use crate::limits::{BATCH_BYTES_MAX, HELD_BYTES_MAX, UNDER_WAY_BYTES_MIN};
 use crate::{Progress, Stop};
 
 pub(super) struct Shared {
@@ -32,6 +32,7 @@ pub(super) struct Shared {
     counted: Mutex<HashSet<UnitId>>,
     blind: AtomicBool,
     room: Arc<Semaphore>,
+    room_bytes: usize,
 }
 
 /// What a worker takes from the queue.
@@ -88,6 +89,8 @@ impl Shared {
         hidden: Hidden,
     ) -> Self {
         let Parties { source, target, ledger, clock, progress } = parties;
+        let gathered = options.jobs.max(1) * batch_bytes(&*target);
+        let room_bytes = HELD_BYTES_MAX.saturating_sub(gathered).max(UNDER_WAY_BYTES_MIN);
         Self {
             source,
             target,
@@ -103,7 +106,8 @@ impl Shared {
             doomed: Mutex::new(hidden.units),
             counted: Mutex::default(),
             blind: AtomicBool::new(hidden.nameless),
-            room: Arc::new(Semaphore::new(UNDER_WAY_BYTES_MAX)),
+            room: Arc::new(Semaphore::new(room_bytes)),
+            room_bytes,
         }
     }
 
@@ -155,7 +159,7 @@ impl Shared {
 
     /// Returns about how many bytes of records a worker gathers before it writes them.
     pub(super) fn batch_bytes(&self) -> usize {
-        self.target.info().capabilities.batch_bytes.min(BATCH_BYTES_MAX)
+        batch_bytes(&*self.target)
     }
 
     /// Returns about how many bytes a unit may have to be written at once.
@@ -165,7 +169,7 @@ impl Shared {
 
     /// Waits until so many bytes of batches, or the most there may be, have room on their way.
     pub(super) async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
-        let bytes = u32::try_from(bytes.min(UNDER_WAY_BYTES_MAX)).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(bytes.min(self.room_bytes)).unwrap_or(u32::MAX);
         self.room.clone().acquire_many_owned(bytes).await.map_err(|closed| {
             Error::new(ErrorKind::Failed, "copy units", "the work has ended").because(closed)
         })
@@ -191,6 +195,10 @@ impl Shared {
         let name = Digest::of(unit.as_str().as_bytes());
         Token::new(format!("copy-{}-{name:.32}", self.migration.0))
     }
+}
+
+fn batch_bytes(target: &dyn Store) -> usize {
+    target.info().capabilities.batch_bytes.min(BATCH_BYTES_MAX)
 }
 
 pub(super) fn now_ms(clock: &dyn Clock) -> u64 {
