@@ -78,7 +78,11 @@ fn at(sorted: &[Duration], permille: usize) -> Duration {
 async fn run(name: &str, is_routed: bool, round: usize, turns: usize) -> Took {
     let folder = tempfile::tempdir().expect("a folder");
     let (layout, engine) = name.split_once('+').expect("a layout and an engine");
-    let database = (engine == "postgres").then(|| Database::create().expect("a server"));
+    let database = match engine {
+        "postgres" => std::thread::spawn(Database::create).join().expect("a thread"),
+        _ => None,
+    };
+    assert_eq!(database.is_some(), engine == "postgres", "no server");
     let address = match &database {
         Some(database) => database.address(layout),
         None => format!("{name}:{}", folder.path().join("store").display()),
@@ -108,7 +112,8 @@ async fn run(name: &str, is_routed: bool, round: usize, turns: usize) -> Took {
     talk(&saver.expect("a saver"), turns).await
 }
 
-/// Every turn reads a thread's newest checkpoint, and puts one with its writes.
+/// Every turn reads a thread's newest checkpoint, and puts one with its writes; a thread's first
+/// turn, which begins it, is not counted.
 async fn talk(saver: &Saver, turns: usize) -> Took {
     let mut took = Took::default();
     for turn in 0..turns {
@@ -116,7 +121,7 @@ async fn talk(saver: &Saver, turns: usize) -> Took {
         let (id, before) = (checkpoint(turn / THREADS), (turn / THREADS).checked_sub(1));
         let began = Instant::now();
         let newest = saver.get(&thread, "", None).await.expect("an answer");
-        took.gets.push(began.elapsed());
+        let got = began.elapsed();
         assert_eq!(newest.map(|tuple| tuple.id), before.map(checkpoint));
         let version = format!("{:032}.{:016}", turn / THREADS + 1, 5);
         let put = CheckpointPut {
@@ -129,7 +134,10 @@ async fn talk(saver: &Saver, turns: usize) -> Took {
         };
         let began = Instant::now();
         saver.put(put).await.expect("a checkpoint");
-        took.puts.push(began.elapsed());
+        if before.is_some() {
+            took.puts.push(began.elapsed());
+            took.gets.push(got);
+        }
         let writes = WritesPut {
             place: Place::new(&thread, "", &id),
             task: "task".into(),
