@@ -1,11 +1,12 @@
 //! Arguments and the environment: flags first, then variables.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::words::{parse_bytes, parse_share};
+use crate::words::{parse_bytes, parse_share, parse_span};
 
 /// Moves the state of AI applications between storage engines and layouts, verified record by
 /// record.
@@ -15,8 +16,8 @@ use crate::words::{parse_bytes, parse_share};
 /// exist yet goes by its ending (`.restow` is `parts+sqlite`).
 ///
 /// Exit codes: 0 ok · 1 failed · 2 usage · 3 finished, with units that did not match, failed or
-/// were skipped · 11 held by another attempt · 12 credentials · 13 refused by a precondition, or
-/// unconfirmed · 130 interrupted, can be resumed.
+/// were skipped · 10 migration not found · 11 held by another attempt · 12 credentials · 13 refused
+/// by a precondition, or unconfirmed · 130 interrupted, can be resumed.
 #[derive(Debug, Parser)]
 #[command(name = "restow", version, max_term_width = 100)]
 pub(crate) struct Args {
@@ -309,6 +310,13 @@ pub(crate) struct Rollout {
     pub(crate) share: u16,
     #[command(flatten)]
     pub(crate) mover: Mover,
+    /// Move no more where 99 in 100 comparisons of a unit in both stores take longer than this,
+    /// such as 250ms.
+    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    pub(crate) max_p99: Option<Duration>,
+    /// Move no more where more than so many per cent of the units tried cannot be mirrored or read.
+    #[arg(long, value_name = "PERCENT", value_parser = parse_share, default_value = "0")]
+    pub(crate) max_errors: u16,
 }
 
 /// What to do with backups.

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// It finished, but units did not match, failed or were skipped.
     Unclean = 3,
+    /// The migration was not found: it has not begun, or its stores are others.
+    NoMigration = 10,
     /// Another attempt holds the migration.
     Held = 11,
     /// The store does not accept who is asking.
@@ -28,10 +30,10 @@ pub(crate) enum Exit {
 impl Exit {
     /// Returns the code of an error.
     pub(crate) fn of(error: &Error) -> Self {
+        let is_about = |what| error.context().iter().any(|(name, _)| *name == what);
         match error.kind() {
-            ErrorKind::Refused if error.context().iter().any(|(name, _)| *name == "held by") => {
-                Self::Held
-            }
+            ErrorKind::Refused if is_about("held by") => Self::Held,
+            ErrorKind::NotFound if is_about("migration") => Self::NoMigration,
             ErrorKind::Refused | ErrorKind::Retired => Self::Refused,
             ErrorKind::Credentials => Self::Credentials,
             ErrorKind::Invalid => Self::Usage,

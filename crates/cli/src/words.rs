@@ -1,5 +1,7 @@
 //! Numbers as people read and write them.
 
+use std::time::Duration;
+
 /// Shows a count with its thousands set apart.
 pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
@@ -46,7 +48,7 @@ pub(crate) fn place(address: &str) -> String {
 }
 
 /// Shows a time span.
-pub(crate) fn span(time: std::time::Duration) -> String {
+pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0..=59 => format!("{:.1} s", time.as_secs_f64()),
@@ -107,6 +109,20 @@ pub(crate) fn parse_share(text: &str) -> Result<u16, String> {
     if share > 10_000 { Err(wrong()) } else { Ok(share) }
 }
 
+/// Reads a time span: `250ms`, `2s`, `1.5s`.
+pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time span such as 250ms or 1.5s");
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 0.001),
+        None => (text.strip_suffix('s').ok_or_else(wrong)?, 1.0),
+    };
+    if !number.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return Err(wrong());
+    }
+    let seconds = number.parse::<f64>().map_err(|_| wrong())? * unit;
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,7 +132,7 @@ mod tests {
         assert_eq!(count(196_112), "196,112");
         assert_eq!([bytes(999), bytes(1000), bytes(999_960)], ["999 bytes", "1.00 kB", "1.00 MB"]);
         assert_eq!(counted(1, "thread", "threads"), "1 thread");
-        assert_eq!(span(std::time::Duration::from_secs(61)), "1 min 1 s");
+        assert_eq!(span(Duration::from_secs(61)), "1 min 1 s");
     }
 
     #[test]
@@ -138,6 +154,15 @@ mod tests {
         assert_eq!(read, [Ok(0), Ok(500), Ok(3750), Ok(1), Ok(10_000), Ok(9999)]);
         for bad in ["", "-1", "100.01", "101", "1.234", "1e2", "a", "5."] {
             assert!(parse_share(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn time_spans_are_read_or_refused() {
+        let read = ["0ms", "250ms", "1.5s"].map(parse_span);
+        assert_eq!(read, [0, 250, 1500].map(|ms| Ok(Duration::from_millis(ms))));
+        for bad in ["", "s", "ms", "5", "-1s", "1e3s", "1..5s", "2 s", "2min"] {
+            assert!(parse_span(bad).is_err(), "{bad}");
         }
     }
 

@@ -21,7 +21,7 @@ pub enum Phase {
     Move,
     /// All units are to be at the target.
     Full,
-    /// All are there; the source is kept up to date, for a rollback.
+    /// All were found there, and what begins goes there; the source is kept up, for a rollback.
     Settled,
     /// All stay at the target, and the source is retired: there is no way back.
     Cleanup,

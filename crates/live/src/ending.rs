@@ -1,4 +1,5 @@
-//! The end of a migration: one store keeps every unit, the other one is retired.
+//! The end of a migration: every unit is at the target; then one store keeps every unit, and the
+//! other one is retired.
 //!
 //! Invariant: a store is retired only when no unit begins there any more and every unit is at the
 //! other one, under an epoch that no mover but the last configuration's has.
@@ -6,11 +7,13 @@
 use std::sync::atomic::AtomicBool;
 
 use futures::StreamExt;
+use restow_model::UnitId;
 use restow_store::{
     Error, ErrorKind, Purged, RegisterName, Result, Stamp, StoreRecord, Swap, WithoutControl,
 };
 
-use crate::fleet::Errand;
+use crate::config::{Config, Phase};
+use crate::fleet::{Errand, NAMED_MAX};
 use crate::protocol::Home;
 use crate::{Pair, Router, Side, Swept};
 
@@ -27,15 +30,46 @@ pub struct Finished {
 }
 
 /// What became of the units of a retired store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Cleaned {
     /// How many units went.
     pub units: u64,
-    /// How many changed while they were looked at, and stay until the next time.
+    /// How many changed while they were looked at, or are damaged, and stay until the next time.
     pub left: u64,
+    /// The first of the damaged ones, with the reason.
+    pub failures: Vec<(UnitId, Error)>,
 }
 
 impl Router {
+    /// Moves every unit to the target and, once a look at all finds none elsewhere, raises the
+    /// configuration from [`Phase::Full`] to [`Phase::Settled`].
+    ///
+    /// Units that begin meanwhile are moved in the next pass; where every pass finds some, or some
+    /// cannot be moved, the phase stays as it is, and this may be called again.
+    pub async fn settle(&self, workers: usize, stop: &AtomicBool) -> Result<Swept> {
+        let mut all = Swept::default();
+        for _ in 0..PASSES_MAX {
+            let swept = self.sweep(Errand::Place, workers, stop).await?;
+            let is_hindered = swept.stopped || swept.failed > 0;
+            all.add(swept);
+            if is_hindered {
+                return Ok(all);
+            }
+            let count = self.standings().await?;
+            if count.at_target < count.units || count.damaged > 0 {
+                continue;
+            }
+            let held = self.pair().config().await?;
+            if held.config.phase == Phase::Full {
+                let config = Config { phase: Phase::Settled, ..held.config.clone() };
+                self.pair().configure(&held, config).await?;
+                self.refresh().await?;
+            }
+            return Ok(all);
+        }
+        Ok(all)
+    }
+
     /// Ends the migration with every unit at one store, and retires the other one.
     ///
     /// The configuration's phase has to say so first: from then on no newer one leads back. It may
@@ -83,7 +117,7 @@ impl Router {
     pub async fn clean_up(&self, keeps_units: bool, stop: &AtomicBool) -> Result<Cleaned> {
         let config = self.refresh().await?;
         let at = config.phase.ends_at();
-        let Some(at) = at.filter(|_| config.phase > crate::config::Phase::Settled) else {
+        let Some(at) = at.filter(|_| config.phase > Phase::Settled) else {
             let message = "the migration has not been completed or cancelled";
             return Err(Error::new(ErrorKind::Refused, "clean up a migration", message));
         };
@@ -109,10 +143,19 @@ impl Router {
                 cleaned.left += 1;
                 return Ok(cleaned);
             }
-            let (unit, control) = listed?;
-            let Some(control) = control else {
-                cleaned.left += 1;
-                continue;
+            let (unit, control) = match listed? {
+                (unit, Ok(Some(control))) => (unit, control),
+                (_, Ok(None)) => {
+                    cleaned.left += 1;
+                    continue;
+                }
+                (unit, Err(error)) => {
+                    cleaned.left += 1;
+                    if cleaned.failures.len() < NAMED_MAX {
+                        cleaned.failures.push((unit, error));
+                    }
+                    continue;
+                }
             };
             match store.purge(unit, Stamp::Control(Box::new(control))).await? {
                 Purged::Removed(_) => cleaned.units += 1,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering as Memory};
 
 use futures::{Stream, StreamExt, stream};
 use restow_model::{Bucket, Control, UnitId};
-use restow_store::{Error, Result, Units};
+use restow_store::{Error, Result, UnitHead, Units};
 
 use crate::protocol::{Goal, Home};
 use crate::view::{Seen, Standing, Status, View};
@@ -17,10 +17,10 @@ const PASS_UNITS_MAX: usize = 1 << 16;
 /// After so many units a sweep reads the configuration again.
 const REFRESH_EVERY: usize = 64;
 /// So many failures are named; the others are only counted.
-const NAMED_MAX: usize = 1000;
+pub(crate) const NAMED_MAX: usize = 1000;
 
 /// What both stores say of one unit.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Listed {
     /// The unit.
     pub unit: UnitId,
@@ -28,6 +28,8 @@ pub struct Listed {
     pub source: Option<Option<Control>>,
     /// What the target has.
     pub target: Option<Option<Control>>,
+    /// Why a control record of it cannot be read; then nothing is said of where the unit lives.
+    pub damage: Option<Error>,
 }
 
 impl Listed {
@@ -78,14 +80,24 @@ pub struct Standings {
     /// How many units at the target have an older copy at the source, or none: what a rollback
     /// would have to move first.
     pub mirror_lag: u64,
-    /// How many units have two homes, or copies of one generation and different content: damage.
+    /// How many units have two homes, copies of one generation and different content, or a control
+    /// record that cannot be read: damage.
     pub damaged: u64,
+    /// The first of those, with what is wrong.
+    pub damaged_units: Vec<(UnitId, String)>,
 }
 
 impl Standings {
     /// Says whether every unit at the target has an equal copy at the source.
     pub fn rollback_ready(&self) -> bool {
         self.mirror_lag == 0 && self.damaged == 0
+    }
+
+    fn is_damaged(&mut self, unit: &UnitId, why: impl Into<String>) {
+        self.damaged += 1;
+        if self.damaged_units.len() < NAMED_MAX {
+            self.damaged_units.push((unit.clone(), why.into()));
+        }
     }
 }
 
@@ -119,7 +131,7 @@ pub struct Swept {
 type Turn = (Bucket, UnitId);
 
 impl Router {
-    /// Lists every unit that either store has, ascending.
+    /// Lists every unit that either store has, ascending; a damaged one is listed as such.
     pub async fn units(&self) -> Result<impl Stream<Item = Result<Listed>> + Send + use<>> {
         let source = self.pair().store(Side::Source).units().await?;
         let target = self.pair().store(Side::Target).units().await?;
@@ -140,8 +152,11 @@ impl Router {
     }
 
     fn count(&self, listed: &Listed, count: &mut Standings) {
-        let seen = listed.seen(self.pair());
         count.units += 1;
+        if let Some(error) = &listed.damage {
+            return count.is_damaged(&listed.unit, error.to_string());
+        }
+        let seen = listed.seen(self.pair());
         let is_staged = |side| seen.at(side).staging().is_some();
         count.staging += u64::from(Side::BOTH.into_iter().any(is_staged));
         let home = match self.home_of(&seen) {
@@ -151,9 +166,10 @@ impl Router {
                 return;
             }
             Home::Unclear => {
-                let both = Side::BOTH.into_iter().all(|side| seen.at(side).is(Status::Live));
-                count.damaged += u64::from(both);
-                count.sealed += u64::from(!both);
+                if Side::BOTH.into_iter().all(|side| seen.at(side).is(Status::Live)) {
+                    return count.is_damaged(&listed.unit, "both stores are its home");
+                }
+                count.sealed += 1;
                 return;
             }
         };
@@ -168,7 +184,9 @@ impl Router {
         let replica = seen.at(home.other());
         if let (Some((seq, digest)), Some((other, content))) = (at(home), at(home.other())) {
             let is_copy = replica.staging().is_none() && replica.generation().term > 0;
-            count.damaged += u64::from(is_copy && seq == other && digest != content);
+            if is_copy && seq == other && digest != content {
+                count.is_damaged(&listed.unit, "the stores hold two contents of one write");
+            }
         }
         if home == Side::Target {
             let seq = |side: Side| seen.at(side).generation().seq;
@@ -235,7 +253,15 @@ impl Router {
     }
 
     /// Says at which store an errand has something to do for a unit.
+    ///
+    /// A damaged unit needs every errand: what is in the way is told by the one that is tried.
     pub(crate) fn needs(&self, errand: Errand, listed: &Listed) -> Option<Side> {
+        if listed.damage.is_some() {
+            return Some(match errand {
+                Errand::Place => self.wanted(&listed.unit),
+                Errand::Copy(at) | Errand::Keep(at) => at,
+            });
+        }
         let seen = listed.seen(self.pair());
         let home = self.home_of(&seen);
         match (errand, home) {
@@ -307,7 +333,7 @@ fn joined(source: Units, target: Units) -> impl Stream<Item = Result<Listed>> + 
 }
 
 /// What one store lists.
-type Item = Result<(UnitId, Option<Control>)>;
+type Item = Result<UnitHead>;
 
 /// What a list is ordered by; an error comes first, and ends it.
 fn key(item: &Item) -> Option<UnitId> {
@@ -319,5 +345,13 @@ fn both(has: [Option<Item>; 2]) -> Result<Listed> {
     let (source, target) = (source?, target?);
     let named = source.as_ref().or(target.as_ref());
     let unit = named.map(|(unit, _)| unit.clone()).unwrap_or_else(|| UnitId::new(""));
-    Ok(Listed { unit, source: source.map(|(_, c)| c), target: target.map(|(_, c)| c) })
+    let mut damage = None;
+    let [source, target] = [source, target].map(|head| match head?.1 {
+        Ok(control) => Some(control),
+        Err(error) => {
+            damage = Some(error);
+            None
+        }
+    });
+    Ok(Listed { unit, source, target, damage })
 }

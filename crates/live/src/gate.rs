@@ -19,13 +19,16 @@ const WORKERS: usize = 2;
 pub struct GateOptions {
     /// How many replicas are read and compared with their home.
     pub sample: usize,
-    /// How long one in a hundred of those reads may take at the target; as it comes by default.
+    /// How long 99 in 100 comparisons may take; as long as they do by default.
     pub p99_max: Option<Duration>,
+    /// How many in 10,000 of the units that were tried may fail to be mirrored or read; none by
+    /// default. Damage is none of these.
+    pub failed_max: u16,
 }
 
 impl Default for GateOptions {
     fn default() -> Self {
-        Self { sample: SAMPLE, p99_max: None }
+        Self { sample: SAMPLE, p99_max: None, failed_max: 0 }
     }
 }
 
@@ -40,7 +43,11 @@ pub struct Gate {
     pub behind: u64,
     /// Those that differ from their home: damage.
     pub differing: Vec<UnitId>,
-    /// Those that could not be mirrored or read, with the reason.
+    /// How many were tried: mirrored, or compared.
+    pub tried: u64,
+    /// How many of those failed.
+    pub failed: u64,
+    /// The first of those, with the reason.
     pub failures: Vec<(UnitId, Error)>,
     /// How long 99 in 100 comparisons took at most; a comparison reads both stores.
     pub p99: Duration,
@@ -56,7 +63,9 @@ impl Router {
         let mut gate = Gate::default();
         if self.config().mirrors {
             let (errand, stop) = (Errand::Copy(Side::Source), AtomicBool::new(false));
-            gate.failures = self.sweep(errand, WORKERS, &stop).await?.failures;
+            let swept = self.sweep(errand, WORKERS, &stop).await?;
+            gate.tried = swept.moved + swept.stay + swept.failed;
+            (gate.failed, gate.failures) = (swept.failed, swept.failures);
         }
         gate.standings = self.standings().await?;
         let mut took = Vec::new();
@@ -64,11 +73,15 @@ impl Router {
             let began = self.now();
             let compared = self.compare(&unit).await;
             took.push(self.now().saturating_sub(began));
+            gate.tried += 1;
             match compared {
                 Ok(Compared::Equal) => gate.equal += 1,
                 Ok(Compared::Lags | Compared::Alone) => gate.behind += 1,
                 Ok(Compared::Differs) => gate.differing.push(unit),
-                Err(error) => gate.failures.push((unit, error)),
+                Err(error) => {
+                    gate.failed += 1;
+                    gate.failures.push((unit, error));
+                }
             }
         }
         took.sort_unstable();
@@ -107,22 +120,26 @@ impl Gate {
             let error = Error::new(ErrorKind::Refused, "raise the share", message);
             Err(error.with(name, value))
         };
-        if self.standings.damaged > 0 {
+        if let Some((unit, why)) = self.standings.damaged_units.first() {
             let message = "units are damaged, so that no more of them move; see `migrate status`";
-            return refuse(message, "damaged", self.standings.damaged.to_string());
+            return refuse(message, "unit", format!("{unit}: {why}"));
         }
         if let Some(unit) = self.differing.first() {
             let message = "a replica is not what its home holds, so that no more units move; \
                            check the store that holds the replica";
             return refuse(message, "unit", unit.to_string());
         }
-        if let Some((unit, error)) = self.failures.first() {
-            let message = "a unit cannot be mirrored or read, so that no more of them move";
-            return refuse(message, "unit", format!("{unit}: {error}"));
+        let is_damage = |(_, error): &&(UnitId, Error)| error.kind() == ErrorKind::Damaged;
+        let is_often = self.failed * 10_000 > u64::from(options.failed_max) * self.tried;
+        let told = self.failures.iter().find(is_damage);
+        if let Some((unit, error)) = told.or(self.failures.first().filter(|_| is_often)) {
+            let message = "units cannot be mirrored or read, so that no more of them move";
+            let refused = refuse(message, "failed", format!("{} of {}", self.failed, self.tried));
+            return refused.map_err(|e| e.with("unit", format!("{unit}: {error}")));
         }
         match options.p99_max {
             Some(most) if self.p99 > most => {
-                let message = "reads take too long to let more units move";
+                let message = "99 in 100 comparisons take too long to let more units move";
                 refuse(message, "p99", format!("{} ms", self.p99.as_millis()))
             }
             _ => Ok(()),

@@ -25,7 +25,8 @@ pub struct AtRisk {
     /// The unit.
     pub unit: UnitId,
     /// The last write that the replica holds; later ones are lost, unless policy *both* answered.
-    pub holds: Generation,
+    /// Nothing where the replica's control record cannot be read.
+    pub holds: Option<Generation>,
 }
 
 impl Router {
@@ -34,10 +35,13 @@ impl Router {
         let mut units = self.pair().store(Side::Source).units().await?;
         let mut found = Vec::new();
         while let Some(listed) = units.next().await {
-            if let (unit, Some(control)) = listed?
-                && control.state != HomeState::Live
-            {
-                found.push(AtRisk { unit, holds: control.generation });
+            let (unit, control) = listed?;
+            match control {
+                Ok(Some(control)) if control.state != HomeState::Live => {
+                    found.push(AtRisk { unit, holds: Some(control.generation) });
+                }
+                Ok(_) => {}
+                Err(_) => found.push(AtRisk { unit, holds: None }),
             }
         }
         Ok(found)
@@ -45,6 +49,7 @@ impl Router {
 
     /// Makes the source the home of every unit whose home was lost; returns how many.
     ///
+    /// What is damaged is passed over, and stays at risk.
     /// The configuration has to say first that the target is lost. It may be called again.
     pub async fn force(&self, stop: &AtomicBool) -> Result<u64> {
         if !self.refresh().await?.lost {
@@ -52,7 +57,7 @@ impl Router {
             return Err(Error::new(ErrorKind::Refused, "force a unit", message));
         }
         let mut forced = 0;
-        for AtRisk { unit, .. } in self.at_risk().await? {
+        for AtRisk { unit, .. } in self.at_risk().await?.into_iter().filter(|u| u.holds.is_some()) {
             if stop.load(Ordering::Relaxed) {
                 break;
             }

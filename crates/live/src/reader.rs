@@ -7,7 +7,7 @@ use restow_model::Control;
 use restow_store::{Error, ErrorKind, Frame, Frames, Result, Selection, WithoutControl};
 
 use crate::hand::{Hand, is_live};
-use crate::look::Look;
+use crate::look::{Look, damaged};
 use crate::protocol::Home;
 use crate::view::{Seen, Standing, Status, View};
 use crate::{Side, Step};
@@ -131,6 +131,8 @@ impl Hand<'_> {
         };
         let control = match &first {
             Frame::Begin { control, .. } => control.clone(),
+            // What has a control record that cannot be read is no unit without one.
+            Frame::Damaged { place, why, .. } => return Err(damaged(self.unit, place, why)),
             _ => None,
         };
         let frames: Frames = Box::pin(stream::iter([Ok(first)]).chain(frames));
@@ -139,12 +141,15 @@ impl Hand<'_> {
 
     /// Takes all frames of a stream that may see several moments; nothing where it did.
     async fn whole(&self, at: Side, mut frames: Frames) -> Result<Option<Opened>> {
-        let (mut taken, mut began, mut ended) = (Vec::new(), None, None);
+        let (mut taken, mut began, mut ended) = (Vec::<Result<Frame>>::new(), None, None);
         while let Some(frame) = frames.next().await {
             let frame = frame?;
             match &frame {
                 Frame::Begin { control, .. } => began.clone_from(control),
                 Frame::End { control, .. } => ended.clone_from(control),
+                Frame::Damaged { place, why, .. } if taken.is_empty() => {
+                    return Err(damaged(self.unit, place, why));
+                }
                 _ => {}
             }
             taken.push(Ok(frame));

@@ -31,10 +31,11 @@ use std::sync::Arc;
 pub mod live {
     pub use crate::migration::Migration;
     pub use restow_live::config::{Acknowledge, Config, Held, Phase};
+    pub use restow_live::protocol::LAP_RECORDS_MAX;
     pub use restow_live::{
         AtRisk, Change, Cleaned, Compared, Errand, Finished, Gate, GateOptions, Limits, Listed,
-        Moved, Pair, Router, RouterOptions, Shadowed, Side, Standings, Step, Swept, Unwatched,
-        Watch, Written,
+        Moved, Pair, Router, RouterOptions, Rule, Rules, Shadowed, Side, Standings, Step, Swept,
+        Unwatched, Watch, Written,
     };
 }
 

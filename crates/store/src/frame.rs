@@ -12,12 +12,14 @@ use crate::Result;
 /// An owned stream of frames; an error ends it, damage does not.
 pub type Frames = Pin<Box<dyn Stream<Item = Result<Frame>> + Send + 'static>>;
 
-/// An owned stream of units with their control records.
-pub type Units = Pin<Box<dyn Stream<Item = Result<(UnitId, Option<Control>)>> + Send + 'static>>;
+/// A unit with its control record, or with what is wrong with that.
+pub type UnitHead = (UnitId, Result<Option<Control>>);
 
-/// Units with their control records, as one look at a store finds them; a control record that
-/// cannot be read is an error in its unit's place.
-pub type UnitPage = Vec<(UnitId, Result<Option<Control>>)>;
+/// An owned stream of units with their control records; an error ends it, damage does not.
+pub type Units = Pin<Box<dyn Stream<Item = Result<UnitHead>> + Send + 'static>>;
+
+/// Units with their control records, as one look at a store finds them.
+pub type UnitPage = Vec<UnitHead>;
 
 /// Lists units page by page, each a look of its own, so that no look lasts as long as the list.
 ///
@@ -30,10 +32,7 @@ where
 {
     let pages = stream::unfold((Some(first), page), |(at, page)| async move {
         let (units, next) = match page(at?).await {
-            Ok((units, next)) => {
-                let item = |(unit, control): (_, Result<_>)| control.map(|control| (unit, control));
-                (units.into_iter().map(item).collect(), next)
-            }
+            Ok((units, next)) => (units.into_iter().map(Ok).collect(), next),
             Err(error) => (vec![Err(error)], None),
         };
         Some((stream::iter(units), (next, page)))

@@ -38,7 +38,7 @@ pub use capabilities::{Capabilities, StoreInfo};
 pub use clock::Clock;
 pub use environment::Environment;
 pub use error::{Error, ErrorKind, Result};
-pub use frame::{Cursor, Frame, Frames, UnitPage, Units, fault_of, units_in_pages};
+pub use frame::{Cursor, Frame, Frames, UnitHead, UnitPage, Units, fault_of, units_in_pages};
 pub use journal::{Entry, Journal, Told, entries_between};
 pub use register::{Etag, RegisterName, Role, StoreRecord, Swap, WithoutControl};
 pub use selection::{Content, Enumeration, KeyRange, Keys, Order, Segment, Selection, View};

@@ -85,13 +85,13 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// - A unit that was removed is there while its control record is; a staged copy alone is not.
     /// - A retired store can still be listed.
     /// - It need not be of one moment: what comes or goes meanwhile may be listed or not.
-    /// - A control record that cannot be read is an error in its unit's place; the rest follows.
+    /// - A control record that cannot be read is told with its unit; the rest follows.
     /// - Without a way of its own a store is walked, records and all, but for their values.
     async fn units(&self) -> Result<Units> {
         let frames = self.scan(Segment::whole(Enumeration::Units), None, Content::Bodies).await?;
         Ok(Box::pin(frames.filter_map(|frame| async {
             match frame {
-                Ok(Frame::Begin { unit, control, .. }) => Some(Ok((unit, control))),
+                Ok(Frame::Begin { unit, control, .. }) => Some(Ok((unit, Ok(control)))),
                 Ok(_) => None,
                 Err(error) => Some(Err(error)),
             }

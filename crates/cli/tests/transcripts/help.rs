@@ -29,8 +29,8 @@ fn help() {
         does not exist yet goes by its ending (`.restow` is `parts+sqlite`).
 
     Exit codes: 0 ok · 1 failed · 2 usage · 3 finished, with units that did not match, failed \
-        or were skipped · 11 held by another attempt · 12 credentials · 13 refused by a \
-        precondition, or unconfirmed · 130 interrupted, can be resumed.
+        or were skipped · 10 migration not found · 11 held by another attempt · 12 credentials · \
+        13 refused by a precondition, or unconfirmed · 130 interrupted, can be resumed.
 
     Usage: restow [OPTIONS] <COMMAND>
 

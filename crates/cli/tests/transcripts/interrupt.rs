@@ -70,6 +70,45 @@ fn a_copy_is_finished_by_the_next_run() {
     world.run(&["verify", APP, "agent.restow"]).expect(0);
 }
 
+/// Neither a store nor a migration leaves half a file, however it is ended.
+#[test]
+fn a_backup_that_is_interrupted_leaves_nothing() {
+    let (world, rate) = slow();
+    let text = "[migration]\nname = \"agent\"\nsource = \"langgraph+sqlite:agent.sqlite\"\n\
+                target = \"parts+sqlite:agent.restow\"\n";
+    std::fs::write(world.cli.path("restow.toml"), text).unwrap();
+    std::fs::copy(world.cli.path(APP), world.cli.path("agent.sqlite")).unwrap();
+    world.run(&["migrate", "start", "--confirm", "agent"]).expect(0);
+    let made = || {
+        let names = world.cli.files().into_iter();
+        names.filter(|name| name.contains("backup")).collect::<Vec<_>>()
+    };
+    let of_store = ["backup", "create", APP, "a.backup", "--jobs", "1", "--max-rate", &rate];
+    let mut of_migration = of_store;
+    (of_migration[2], of_migration[3]) = ("--config=restow.toml", "a.backup");
+    for args in [of_store, of_migration] {
+        let draft = world.cli.path("a.backup.partial/archive");
+        let (mut running, process) = started(&world.cli, &args);
+        assert!(running.wait_until(|| draft.exists() && heeds(&process)));
+        interrupt(&process);
+        let outcome = running.finish().expect(130);
+        let last = "interrupted; nothing was kept, and the same command begins again\n";
+        assert!(outcome.out.ends_with(last), "{}", outcome.out);
+        assert_eq!(made(), [""; 0]);
+        // At once, it leaves a draft, which is no backup, and which the next one removes.
+        let (mut running, process) = started(&world.cli, &args);
+        assert!(running.wait_until(|| draft.exists() && heeds(&process)));
+        interrupt(&process);
+        interrupt(&process);
+        running.finish().expect(130);
+        assert!(!world.cli.path("a.backup").exists());
+        world.run(&[&args[..4], &["--jobs", "1"]].concat()).expect(0);
+        world.run(&["backup", "check", "a.backup"]).expect(0);
+        std::fs::remove_file(world.cli.path("a.backup")).unwrap();
+        assert_eq!(made(), [""; 0]);
+    }
+}
+
 #[test]
 fn a_dry_run_says_that_it_saw_a_part() {
     let (world, rate) = slow();

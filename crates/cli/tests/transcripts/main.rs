@@ -8,5 +8,6 @@ mod help;
 mod interrupt;
 mod machine;
 mod migrate;
+mod migrate_hindered;
 mod secrets;
 mod text;

@@ -8,7 +8,7 @@ use restow::live::{Config, Migration};
 
 use crate::common::{World, example};
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     let world = World::example("agent.sqlite");
     fs::copy(example("agent.sqlite"), world.cli.path("agent.sqlite")).unwrap();
     let text = "[migration]\nname = \"agent\"\nsource = \"langgraph+sqlite:agent.sqlite\"\n\
@@ -25,7 +25,7 @@ fn a_migration_there_and_back() {
     --- standard error
     restow: find a migration: the migration has not begun; begin it with `migrate start`, \
         migration agent
-    --- exit 1
+    --- exit 10
     ");
     assert_snapshot!(world.transcript(&["migrate", "start"]), @r"
     $ restow migrate start
@@ -132,7 +132,7 @@ fn a_plan_says_what_comes_next() {
     world.run(&["migrate", "rollout", "100"]).expect(0);
     assert_snapshot!(world.transcript(&["migrate", "plan"]), @r"
     $ restow migrate plan
-    agent: phase move 100 %, epoch 3
+    agent: phase settled, epoch 4
     langgraph+sqlite:agent.sqlite
       → parts+sqlite:agent.restow
     19 units: 0 at the source, 19 at the target, 0 on their way
@@ -235,8 +235,8 @@ fn what_is_not_ready_is_not_completed() {
     assert_snapshot!(world.transcript(&complete("old.backup")), @r"
     $ restow migrate complete --confirm agent --backup old.backup
     --- standard error
-    restow: complete a migration: not every unit lives at the target; move them with `migrate \
-        rollout 100`, units 19
+    restow: complete a migration: not every unit was found at the target; move them with \
+        `migrate rollout 100`, phase aware
     --- exit 13
     ");
     world.run(&["migrate", "rollout", "100"]).expect(0);
@@ -266,7 +266,7 @@ fn what_is_not_ready_is_not_completed() {
     $ restow migrate cleanup --confirm agent
     --- standard error
     restow: clean up a migration: the migration has not ended; end it with `migrate complete` \
-        or `cancel`, phase move
+        or `cancel`, phase settled
     --- exit 13
     ");
 }
@@ -292,7 +292,7 @@ fn a_migration_is_completed_and_cleaned_up() {
     ");
     assert_snapshot!(world.transcript(&["migrate", "status"]), @r"
     $ restow migrate status
-    agent: phase cleanup, epoch 4
+    agent: phase cleanup, epoch 5
     langgraph+sqlite:agent.sqlite
       → parts+sqlite:agent.restow
     19 units: 0 at the source, 19 at the target, 0 on their way
@@ -301,7 +301,7 @@ fn a_migration_is_completed_and_cleaned_up() {
     ");
     assert_snapshot!(world.transcript(&["migrate", "plan"]), @r"
     $ restow migrate plan
-    agent: phase cleanup, epoch 4
+    agent: phase cleanup, epoch 5
     langgraph+sqlite:agent.sqlite
       → parts+sqlite:agent.restow
     19 units: 0 at the source, 19 at the target, 0 on their way
@@ -394,7 +394,7 @@ fn units_are_copied_ahead() {
     $ restow migrate shadow
     --- standard error
     restow: copy units ahead: units move already; `migrate rollout` copies those that it \
-        moves, phase move
+        moves, phase settled
     --- exit 13
     ");
     world.run(&["migrate", "rollback"]).expect(0);

@@ -134,9 +134,77 @@ async fn a_gate_says_what_is_wrong() {
     let gate = again(&world, config).gate(&options).await.expect("a look");
     assert_eq!((gate.standings.mirror_lag, gate.equal), (0, 5));
     gate.pass(&options).expect("an open gate");
+    let failed = |kind| {
+        let error = restow_store::Error::new(kind, "read a unit", "no answer");
+        let failures = vec![(UnitId::new("unit-3"), error)];
+        Gate { tried: 200, failed: 1, failures, ..Gate::default() }
+    };
+    let often = failed(ErrorKind::Unavailable);
+    let error = often.pass(&options).expect_err("a closed gate");
+    assert!(error.to_string().ends_with("failed 1 of 200, unit unit-3: read a unit: no answer"));
+    often.pass(&GateOptions { failed_max: 50, ..options }).expect("an open gate");
+    often.pass(&GateOptions { failed_max: 49, ..options }).expect_err("a closed gate");
+    let damaged = failed(ErrorKind::Damaged);
+    damaged.pass(&GateOptions { failed_max: 10_000, ..options }).expect_err("a closed gate");
     let differs = Gate { differing: vec![UnitId::new("unit-2")], ..gate };
     let error = differs.pass(&options).expect_err("a closed gate");
     assert!(error.to_string().contains("unit-2"), "{error}");
+}
+
+/// A gate that comparisons take too long for is closed by what they took.
+#[tokio::test]
+async fn a_gate_takes_the_time_of_comparisons() {
+    let world = world(0, strong(), moving(0)).await;
+    fill(&world, 6).await;
+    sweep(&configure(&world, Phase::Full).await, Errand::Place).await;
+    let clock = Arc::new(ManualClock::default());
+    let options = RouterOptions::new("slow", clock.clone());
+    let options = RouterOptions { watch: Arc::new(Takes(clock)), ..options };
+    let router = Router::with_config(world.router.pair().clone(), at(Phase::Full, 2), options);
+    let gate = router.gate(&GateOptions::default()).await.expect("a look");
+    assert_eq!((gate.equal, gate.p99), (6, Duration::from_millis(60)));
+    for (most, is_open) in [(59, false), (60, true)] {
+        let p99_max = Some(Duration::from_millis(most));
+        let passed = gate.pass(&GateOptions { p99_max, ..GateOptions::default() });
+        assert_eq!(passed.is_ok(), is_open, "{passed:?}");
+    }
+}
+
+/// Lets each look take 30 ms.
+#[derive(Debug)]
+struct Takes(Arc<ManualClock>);
+
+#[async_trait]
+impl Watch for Takes {
+    async fn before(&self, _: Step, _: Side, _: &UnitId) {
+        self.0.advance(Duration::from_millis(30));
+    }
+}
+
+/// A migration settles when every unit was found at the target, and not before.
+#[tokio::test]
+async fn a_migration_settles_when_all_are_there() {
+    let picky = MemoryOptions { kinds: Some(&["record"]), ..MemoryOptions::strong() };
+    let world = world(0, [MemoryOptions::strong(), picky], moving(0)).await;
+    fill(&world, 5).await;
+    let odd = UnitId::new("odd");
+    let record = Record::new(Key::of("other").int(1).build(), Body::Null);
+    let change = Change { ops: vec![Op::put(record)], ..put(0, "") };
+    world.router.write(&odd, change).await.expect("a write");
+    let router = configure(&world, Phase::Full).await;
+    let stop = AtomicBool::new(false);
+    let swept = router.settle(2, &stop).await.expect("a sweep");
+    assert_eq!((swept.moved, swept.failed, router.config().phase), (5, 1, Phase::Full));
+    router.delete(&odd, None).await.expect("a removal");
+    let swept = router.settle(2, &stop).await.expect("a sweep");
+    assert_eq!((swept.moved, swept.failed, router.config().phase), (1, 0, Phase::Settled));
+    // What begins is moved by the next one; it is a phase like any other to go back from.
+    let epoch = router.config().epoch;
+    router.write(&UnitId::new("begun"), put(1, "late")).await.expect("a write");
+    assert_eq!(router.settle(2, &stop).await.expect("a sweep").moved, 1);
+    assert_eq!((router.config().epoch, router.config().phase), (epoch, Phase::Settled));
+    let router = configure(&world, Phase::Move).await;
+    assert_eq!(sweep(&router, Errand::Place).await, 7);
 }
 
 /// Units that nobody had touched yet are marked as well before the target is done with.
@@ -183,7 +251,10 @@ async fn a_lost_target_is_done_without() {
     let alone = Router::with_config(pair, held.config.clone(), options);
     let at_risk = alone.at_risk().await.expect("a list");
     assert_eq!(at_risk.len(), 6);
-    assert!(at_risk.iter().any(|unit| unit.holds.seq == 2), "{at_risk:?}");
+    assert!(
+        at_risk.iter().any(|unit| unit.holds.is_some_and(|holds| holds.seq == 2)),
+        "{at_risk:?}"
+    );
     let stop = AtomicBool::new(false);
     let error = alone.force(&stop).await.expect_err("a refusal");
     assert_eq!(error.kind(), ErrorKind::Refused);

@@ -2,7 +2,9 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends loudly")]
 
 mod ending;
+mod hindered;
 mod large;
+mod phases;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -3,6 +3,7 @@
 //! Invariant: it is only read, by name through the router, so that a unit that moves meanwhile is
 //! neither missed nor read where it no longer lives.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -40,47 +41,138 @@ impl Homes {
         Self { info, router }
     }
 
-    /// Returns the damage that neither store can tell to belong to any unit.
-    async fn nameless(&self) -> Result<Frames> {
+    /// The store whose units are walked first; of the other one, only those that it lacks.
+    fn first(&self) -> Side {
+        self.router.config().phase.ends_at().unwrap_or(Side::Source)
+    }
+
+    /// Walks all units, ascending, behind the damage that neither store can tell to belong to any.
+    async fn in_order(&self, from: Option<Cursor>) -> Result<Turns> {
         let mut both = Vec::new();
         for side in Side::BOTH {
             let whole = Segment::whole(Enumeration::Units);
             let store = self.router.pair().store(side);
             both.push(store.scan(whole, None, Content::Nothing).await?);
         }
-        let frames = stream::iter(both).flatten();
-        Ok(Box::pin(frames.filter(|frame| {
+        let nameless = stream::iter(both).flatten().filter(|frame| {
             let is_told = matches!(frame, Err(_) | Ok(Frame::Damaged { unit: None, .. }));
             std::future::ready(is_told)
-        })))
+        });
+        let is_behind = move |listed: &Listed| {
+            let name = listed.unit.as_str().as_bytes();
+            from.as_ref().is_none_or(|cursor| name > &cursor.0[..])
+        };
+        let units = self.router.units().await?;
+        let units = units.try_filter(move |listed| std::future::ready(is_behind(listed)));
+        let turns = units.map_ok(|listed| {
+            let behind = Frame::Mark(Cursor(listed.unit.as_str().to_owned().into()));
+            stream::iter([Ok(Turn::Read(listed.unit)), Ok(Turn::Tell(behind))])
+        });
+        Ok(Box::pin(nameless.map_ok(Turn::Tell).chain(turns.try_flatten())))
+    }
+
+    /// Walks the units of a store's share.
+    async fn of_share(&self, at: Side, share: Segment, from: Option<Cursor>) -> Result<Turns> {
+        let store = self.router.pair().store(at);
+        let frames = store.scan(share, from, Content::Nothing).await?;
+        let mut last = None;
+        let turns = frames.try_filter_map(move |frame| {
+            let turn = match frame {
+                // What is damaged here may be sound at its home.
+                Frame::Begin { unit, .. } | Frame::Damaged { unit: Some(unit), .. } => {
+                    let is_next = last.replace(unit.clone()).as_ref() != Some(&unit);
+                    is_next.then_some(Turn::Read(unit))
+                }
+                Frame::End { .. } | Frame::Record(_) => None,
+                frame => Some(Turn::Tell(frame)),
+            };
+            std::future::ready(Ok(turn))
+        });
+        if at == self.first() {
+            return Ok(Box::pin(turns));
+        }
+        let first = Arc::clone(self.router.pair().store(self.first()));
+        let lacking = turns.chunks(UNITS_AT_ONCE).then(move |turns| {
+            let first = Arc::clone(&first);
+            async move {
+                let lacking = lacking(&*first, turns).await;
+                stream::iter(lacking.unwrap_or_else(|error| vec![Err(error)]))
+            }
+        });
+        Ok(Box::pin(lacking.flatten()))
+    }
+
+    /// Takes each turn: reads units at their homes, and tells the rest.
+    fn take(&self, turns: Turns, content: Content) -> Frames {
+        let (router, what) = (Arc::clone(&self.router), Selection { content, ..Selection::all() });
+        let frames = turns.and_then(move |turn| {
+            let (router, what) = (Arc::clone(&router), what.clone());
+            async move {
+                let told = |frame| -> Frames { Box::pin(stream::iter([Ok(frame)])) };
+                match turn {
+                    Turn::Tell(frame) => Ok(told(frame)),
+                    Turn::Read(unit) => match router.read(&unit, &what).await {
+                        Err(error) if error.kind() == ErrorKind::Damaged => {
+                            let (place, why) = ("the unit".to_owned(), error.to_string());
+                            Ok(told(Frame::Damaged { unit: Some(unit), place, why }))
+                        }
+                        frames => frames,
+                    },
+                }
+            }
+        });
+        Box::pin(frames.try_flatten().map_ok(uncontrolled))
     }
 }
 
-/// A walk over all units.
-struct Walk {
-    router: Arc<Router>,
-    units: Pin<Box<dyn Stream<Item = Result<Listed>> + Send>>,
-    content: Content,
-    open: Option<(UnitId, Frames)>,
+/// What comes next in a walk.
+enum Turn {
+    /// A frame.
+    Tell(Frame),
+    /// A unit, as it is at its home by then.
+    Read(UnitId),
 }
 
-impl Walk {
-    async fn next(&mut self) -> Result<Option<Frame>> {
-        loop {
-            if let Some((_, frames)) = &mut self.open
-                && let Some(frame) = frames.try_next().await?
-            {
-                return Ok(Some(uncontrolled(frame)));
-            }
-            if let Some((unit, _)) = self.open.take() {
-                return Ok(Some(Frame::Mark(Cursor(unit.as_str().to_owned().into()))));
-            }
-            let Some(listed) = self.units.try_next().await? else { return Ok(None) };
-            let what = Selection { content: self.content, ..Selection::all() };
-            let frames = self.router.read(&listed.unit, &what).await?;
-            self.open = Some((listed.unit, frames));
+type Turns = Pin<Box<dyn Stream<Item = Result<Turn>> + Send>>;
+
+/// So many units are looked up in the other store at once.
+const UNITS_AT_ONCE: usize = 64;
+
+/// Leaves out the units that a store has.
+async fn lacking(store: &dyn Store, turns: Vec<Result<Turn>>) -> Result<Vec<Result<Turn>>> {
+    let named = |turn: &Result<Turn>| match turn {
+        Ok(Turn::Read(unit)) => Some(unit.clone()),
+        _ => None,
+    };
+    let names = turns.iter().filter_map(named).collect();
+    let mut frames = store.read(names, Selection::nothing()).await?;
+    let mut there = BTreeSet::new();
+    while let Some(frame) = frames.try_next().await? {
+        // Whoever walks that store comes to it also where it is damaged there.
+        if let Frame::Begin { unit, .. } | Frame::Damaged { unit: Some(unit), .. } = frame {
+            there.insert(unit);
         }
     }
+    let lacks = |turn: &Result<Turn>| named(turn).is_none_or(|unit| !there.contains(&unit));
+    Ok(turns.into_iter().filter(lacks).collect())
+}
+
+/// Notes at a share's bounds whose store's terms they are in.
+fn share_of(at: Side, by: Enumeration, share: Segment) -> Segment {
+    let noted = |bound: Option<Bytes>| {
+        let head = [u8::from(at == Side::Target), u8::from(bound.is_some())];
+        Some([&head[..], &bound.unwrap_or_default()].concat().into())
+    };
+    Segment { by, from: noted(share.from), to: noted(share.to), ..share }
+}
+
+/// Takes a store's share back; `None` for the whole.
+fn share_in(segment: &Segment) -> Option<(Side, Segment)> {
+    let bound = |bound: &Bytes| (bound.get(1) == Some(&1)).then(|| bound.slice(2..));
+    let (from, to) = (segment.from.as_ref()?, segment.to.as_ref()?);
+    let at = if from.first() == Some(&1) { Side::Target } else { Side::Source };
+    let (from, to) = (bound(from), bound(to));
+    Some((at, Segment { from, to, ..Segment::whole(Enumeration::Units) }))
 }
 
 /// Leaves out the control record: who reads here is told the home's records, wherever it is.
@@ -106,28 +198,33 @@ impl Store for Homes {
         Err(only_read())
     }
 
-    async fn segments(&self, _want: usize, by: Enumeration) -> Result<Vec<Segment>> {
-        Ok(vec![Segment::whole(by)])
+    async fn segments(&self, want: usize, by: Enumeration) -> Result<Vec<Segment>> {
+        let mut shares = Vec::new();
+        for at in [self.first(), self.first().other()] {
+            let store = self.router.pair().store(at);
+            let of_store = store.segments(want, Enumeration::Units).await?;
+            // What is in both is counted once.
+            let bytes = |share: &Segment| share.bytes_estimate.filter(|_| at == self.first());
+            shares.extend(
+                of_store.into_iter().map(|share| {
+                    share_of(at, by, Segment { bytes_estimate: bytes(&share), ..share })
+                }),
+            );
+        }
+        Ok(shares)
     }
 
     async fn scan(
         &self,
-        _segment: Segment,
+        segment: Segment,
         from: Option<Cursor>,
         content: Content,
     ) -> Result<Frames> {
-        let is_behind = move |listed: &Listed| {
-            let name = listed.unit.as_str().as_bytes();
-            from.as_ref().is_none_or(|cursor| name > &cursor.0[..])
+        let turns = match share_in(&segment) {
+            Some((at, share)) => self.of_share(at, share, from).await?,
+            None => self.in_order(from).await?,
         };
-        let units = self.router.units().await?;
-        let units = units.try_filter(move |listed| std::future::ready(is_behind(listed)));
-        let router = Arc::clone(&self.router);
-        let walk = Walk { router, units: Box::pin(units), content, open: None };
-        let frames = stream::try_unfold(walk, |mut walk| async move {
-            Ok(walk.next().await?.map(|frame| (frame, walk)))
-        });
-        Ok(Box::pin(self.nameless().await?.chain(frames)))
+        Ok(self.take(turns, content))
     }
 
     async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {

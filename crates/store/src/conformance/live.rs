@@ -1,12 +1,14 @@
 //! Cases of control records: guards and writes of units that a migration looks after.
 
-use futures::StreamExt;
 use futures::future;
 use restow_model::{Control, Digest, Generation, HomeState, Progress, Token, UnitDigest, UnitId};
 
 use super::Fixture;
-use super::fixture::{by_key, digest, exactly, failed, lost, unit};
-use crate::{Current, ErrorKind, Expect, Guard, Op, Result, Stamp, Then, UnitOps, UnitOutcome};
+use super::fixture::{by_key, digest, exactly, failed, lost, seen, unit};
+use crate::{
+    Current, Enumeration, ErrorKind, Expect, Guard, Op, Result, Segment, Stamp, Then, UnitOps,
+    UnitOutcome,
+};
 
 /// Returns the guard of a write under a term that saw a seq.
 pub(super) fn live_at(term: u64, since: u64) -> Guard {
@@ -310,8 +312,9 @@ pub async fn a_tombstone_stays(f: &Fixture) -> Result<()> {
     assert_eq!(f.unit(&unit(0)).await?.map(|s| s.records.len()), Some(0));
     let held = f.held(&unit(0)).await?;
     assert_eq!((held.tombstone, held.generation.seq, held.digest), (true, 5, digest(&[])));
-    let listed: Vec<_> = f.store.units().await?.collect().await;
-    assert!(matches!(&listed[..], [Ok((id, Some(now)))] if *id == unit(0) && *now == held));
+    assert_eq!(f.listed().await?, [(unit(0), Some(held.clone()))]);
+    let scanned = seen(&f.scan(Segment::whole(Enumeration::Units), None).await?);
+    assert_eq!(scanned.iter().map(|seen| &seen.id).collect::<Vec<_>>(), [&unit(0)]);
     let control = f.control(HomeState::Live, 9, 0);
     for guard in [Guard::Absent, Guard::Unmanaged] {
         let absent = f.replace(&unit(0), guard, vec![], Then::Keep, control.clone()).await?;

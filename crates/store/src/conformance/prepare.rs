@@ -120,9 +120,7 @@ pub async fn a_released_store_is_a_plain_one(f: &Fixture) -> Result<()> {
     }
     let told = f.store.journal(unit(0), 0).await?;
     assert_eq!(told.control, None);
-    let listed: Vec<_> = f.store.units().await?.collect().await;
-    let listed: Vec<_> = listed.into_iter().collect::<Result<_>>()?;
-    assert_eq!(listed, [(unit(0), None)]);
+    assert_eq!(f.listed().await?, [(unit(0), None)]);
     let put = vec![Op::put(f.record(1, 1))];
     f.done(&unit(0), Guard::Unmanaged, put, Then::Keep).await?;
     assert_eq!(f.records_of(&unit(0)).await?.len(), 2);

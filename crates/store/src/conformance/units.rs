@@ -6,14 +6,16 @@ use restow_model::{Control, HomeState, Progress, Token, UnitId};
 use super::Fixture;
 use super::fixture::unit;
 use super::live::live_at;
-use crate::{Batch, Guard, Op, Result, Then};
+use crate::{Batch, Guard, Op, Result, Then, UnitHead};
 
 /// More than a store lists at once.
 const MANY: usize = 600;
 
 impl Fixture {
-    async fn listed(&self) -> Result<Vec<(UnitId, Option<Control>)>> {
-        self.store.units().await?.try_collect().await
+    /// Lists all units, none of which is damaged.
+    pub(super) async fn listed(&self) -> Result<Vec<(UnitId, Option<Control>)>> {
+        let heads: Vec<UnitHead> = self.store.units().await?.try_collect().await?;
+        heads.into_iter().map(|(unit, control)| Ok((unit, control?))).collect()
     }
 
     async fn names(&self) -> Result<Vec<UnitId>> {

@@ -192,7 +192,7 @@ impl Store for MemoryStore {
     async fn units(&self) -> Result<Units> {
         let state = self.snapshot();
         let there = state.units.iter().filter(|(_, unit)| unit.is_there());
-        let units = there.map(|(id, unit)| Ok((id.clone(), unit.control.clone())));
+        let units = there.map(|(id, unit)| Ok((id.clone(), Ok(unit.control.clone()))));
         Ok(Box::pin(futures::stream::iter(units.collect::<Vec<_>>())))
     }
 

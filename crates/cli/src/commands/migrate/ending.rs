@@ -8,7 +8,7 @@ use restow::live::{Config, Errand, Finished, Phase, Side, Standings};
 use restow::{Clock, Error, ErrorKind, Progress, Result};
 use serde_json::json;
 
-use super::{Begun, print_swept, stop_on_interrupt};
+use super::{Begun, failures, print_swept, stop_on_interrupt};
 use crate::args::{Cancel, CleanUp, Complete};
 use crate::exit::Exit;
 use crate::out::Out;
@@ -36,18 +36,18 @@ pub(super) async fn complete(args: &Complete, clock: Arc<dyn Clock>, out: &Out) 
     finish(&begun, &args.end.mover.jobs, Side::Target, out).await
 }
 
-/// Refuses to complete while units are elsewhere than at the target, or damaged.
+/// Refuses to complete before every unit was found at the target, or where some are damaged.
 fn refuse_unready(config: &Config, standings: &Standings) -> Result<()> {
-    let away = standings.units - standings.at_target;
-    let is_last = config.phase > Phase::Move || config.share == 10_000;
-    let (message, number) = match (standings.damaged, away) {
-        (0, 0) if is_last => return Ok(()),
-        (0, away) => {
-            ("not every unit lives at the target; move them with `migrate rollout 100`", away)
-        }
-        (damaged, _) => ("units are damaged; see `migrate status`", damaged),
-    };
-    Err(Error::new(ErrorKind::Refused, COMPLETE, message).with("units", number.to_string()))
+    let refused = |message| Error::new(ErrorKind::Refused, COMPLETE, message);
+    if standings.damaged > 0 {
+        let error = refused("units are damaged; see `migrate status`");
+        return Err(error.with("units", standings.damaged.to_string()));
+    }
+    if config.phase == Phase::Settled {
+        return Ok(());
+    }
+    let message = "not every unit was found at the target; move them with `migrate rollout 100`";
+    Err(refused(message).with("phase", config.phase.name()))
 }
 
 /// Refuses a backup that is not whole, or not of the migration as it stands.
@@ -127,9 +127,12 @@ pub(super) async fn clean_up(args: &CleanUp, clock: Arc<dyn Clock>, out: &Out) -
     let stop = stop_on_interrupt();
     let cleaned = begun.router.clean_up(args.keep_units, &stop).await?;
     out.object(&json!({ "event": "cleaned", "migration": name, "removed": cleaned.units,
-        "left": cleaned.left }));
+        "left": cleaned.left, "failures": failures(&cleaned.failures) }));
     let units = counted(cleaned.units, "unit", "units");
     out.line(format!("removed {units} from the {}", at.other()));
+    for (unit, error) in &cleaned.failures {
+        out.line(format!("  stays · {unit}: {error}"));
+    }
     if cleaned.left > 0 {
         out.line(format!("{} left; run the same command again", count(cleaned.left)));
         let is_stopped = stop.load(std::sync::atomic::Ordering::Relaxed);

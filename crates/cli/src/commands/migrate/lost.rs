@@ -51,7 +51,8 @@ pub(super) async fn rollback(args: &Rollback, clock: Arc<dyn Clock>, out: &Out) 
     out.line(format!("{} live at the source again", counted(forced, "unit", "units")));
     if left > 0 {
         out.line(format!("{left} left; run the same command again"));
-        return Ok(Exit::Interrupted);
+        let is_stopped = stop.load(std::sync::atomic::Ordering::Relaxed);
+        return Ok(if is_stopped { Exit::Interrupted } else { Exit::Unclean });
     }
     out.line("clients may begin again; `migrate cancel` ends the migration");
     Ok(Exit::Ok)
@@ -68,9 +69,12 @@ fn print_at_risk(units: &[AtRisk], out: &Out) {
         ),
     });
     for AtRisk { unit, holds } in units {
-        out.object(&json!({ "event": "at risk", "unit": unit.as_str(), "term": holds.term,
-            "seq": holds.seq }));
-        out.line(format!("  {unit}: up to write {}", holds.seq));
+        out.object(&json!({ "event": "at risk", "unit": unit.as_str(),
+            "term": holds.map(|holds| holds.term), "seq": holds.map(|holds| holds.seq) }));
+        out.line(match holds {
+            Some(holds) => format!("  {unit}: up to write {}", holds.seq),
+            None => format!("  {unit}: damaged; it stays as it is"),
+        });
     }
 }
 

@@ -9,9 +9,12 @@ mod status;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use restow::live::{Config, Errand, Held, Migration, Pair, Phase, Router, RouterOptions, Swept};
+use restow::live::{
+    Config, Errand, GateOptions, Held, Migration, Pair, Phase, Router, RouterOptions, Swept,
+};
+use restow::model::UnitId;
 use restow::{Clock, Error, ErrorKind, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::environment;
 use crate::args::{Migrate, MigrateAt, Start};
@@ -26,12 +29,16 @@ pub(super) async fn run(args: &Migrate, clock: Arc<dyn Clock>, out: &Out) -> Res
         Migrate::Status(args) => status::run(args, clock, out).await,
         Migrate::Shadow(args) => rollout::shadow(args, clock, out).await,
         Migrate::Rollout(args) => {
-            rollout::set(&args.mover.at, args.share, &args.mover, clock, out).await
+            let (p99_max, failed_max) = (args.max_p99, args.max_errors);
+            let gate = GateOptions { p99_max, failed_max, ..GateOptions::default() };
+            rollout::set((args.share, gate), &args.mover, clock, out).await
         }
         Migrate::Pause(args) => rollout::pause(args, true, clock, out).await,
         Migrate::Resume(args) => rollout::pause(args, false, clock, out).await,
         Migrate::Rollback(args) if args.target_lost => lost::rollback(args, clock, out).await,
-        Migrate::Rollback(args) => rollout::set(&args.mover.at, 0, &args.mover, clock, out).await,
+        Migrate::Rollback(args) => {
+            rollout::set((0, GateOptions::default()), &args.mover, clock, out).await
+        }
         Migrate::Complete(args) => ending::complete(args, clock, out).await,
         Migrate::Cancel(args) => ending::cancel(args, clock, out).await,
         Migrate::Cleanup(args) => ending::clean_up(args, clock, out).await,
@@ -139,9 +146,7 @@ fn print_swept(errand: Errand, swept: &Swept, out: &Out) {
         "stay": swept.stay,
         "failed": swept.failed,
         "stopped": swept.stopped,
-        "failures": swept.failures.iter().map(|(unit, error)| json!({
-            "unit": unit.as_str(), "why": error.to_string(),
-        })).collect::<Vec<_>>(),
+        "failures": failures(&swept.failures),
     }));
     out.line(format!("{done} {}", counted(swept.moved, "unit", "units")));
     for (unit, error) in &swept.failures {
@@ -151,6 +156,12 @@ fn print_swept(errand: Errand, swept: &Swept, out: &Out) {
     if swept.failed > named {
         out.line(format!("  … and {} more", count(swept.failed - named)));
     }
+}
+
+/// Names units with what is in the way of each.
+fn failures(units: &[(UnitId, Error)]) -> Vec<Value> {
+    let named = |(unit, error): &(UnitId, Error)| json!({ "unit": unit.as_str(), "why": error.to_string() });
+    units.iter().map(named).collect()
 }
 
 pub(super) fn not_begun(migration: &Migration) -> Error {

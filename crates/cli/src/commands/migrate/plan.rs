@@ -41,8 +41,7 @@ pub(super) async fn run(args: &MigratePlan, clock: Arc<dyn Clock>, out: &Out) ->
     let all = all(&migration, &args.at.config);
     let done = match config.phase {
         Phase::Cleanup | Phase::Cancelled => all.len() - 1,
-        Phase::Move if config.share == 10_000 && standings.misplaced == 0 => 3,
-        Phase::Full | Phase::Settled => 3,
+        Phase::Settled => 3,
         _ => 2,
     };
     steps(&all[done..], out);

@@ -1,6 +1,7 @@
 //! `restow migrate shadow`, `rollout`, `rollback`, `pause` and `resume`: which units live at the
 //! target, and of which there are copies.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use restow::live::{Config, Errand, GateOptions, Phase, Side};
@@ -11,23 +12,29 @@ use crate::args::{MigrateAt, Mover};
 use crate::exit::Exit;
 use crate::out::Out;
 
+/// The share that all units are of, in basis points.
+const ALL: u16 = 10_000;
+
 /// Changes how many buckets live at the target, and moves what is elsewhere.
 pub(super) async fn set(
-    at: &MigrateAt,
-    share: u16,
+    (share, gate): (u16, GateOptions),
     args: &Mover,
     clock: Arc<dyn Clock>,
     out: &Out,
 ) -> Result<Exit> {
-    let mut begun = Begun::open(at, &clock).await?;
+    let mut begun = Begun::open(&args.at, &clock).await?;
     refuse_resting(&begun, "change the share")?;
     let was = begun.config().clone();
-    if (was.phase, was.share) != (Phase::Move, share) {
+    let phase = if share == ALL { Phase::Full } else { Phase::Move };
+    let is_so = match was.phase {
+        Phase::Full | Phase::Settled => share == ALL,
+        before => (before, was.share) == (phase, share),
+    };
+    if !is_so {
         if share > was.share {
-            let options = GateOptions::default();
-            begun.router.gate(&options).await?.pass(&options)?;
+            begun.router.gate(&gate).await?.pass(&gate)?;
         }
-        begun.configure(Config { phase: Phase::Move, share, ..was }).await?;
+        begun.configure(Config { phase, share, ..was }).await?;
     }
     // Behind the moves, what a rollback would lack: writes whose mirror did not follow.
     let mirrors = begun.config().mirrors.then_some(Errand::Copy(Side::Source));
@@ -72,12 +79,24 @@ async fn sweep(
     let stop = stop_on_interrupt();
     let workers = usize::from(args.jobs.unwrap_or(2));
     let (mut stopped, mut failed) = (false, 0);
+    let mut told = BTreeSet::new();
     for errand in errands {
-        let swept = begun.router.sweep(errand, workers, &stop).await?;
+        let mut swept = begun.router.sweep(errand, workers, &stop).await?;
+        // What is in the way of one errand is mostly in the way of the next as well.
+        let named = swept.failures.len();
+        swept.failures.retain(|(unit, _)| told.insert(unit.clone()));
+        swept.failed -= (named - swept.failures.len()) as u64;
         if errand == Errand::Place || swept.moved + swept.failed > 0 {
             print_swept(errand, &swept, out);
         }
         (stopped, failed) = (stopped | swept.stopped, failed + swept.failed);
+    }
+    if begun.router.config().phase == Phase::Full && !stopped && failed == 0 {
+        let swept = begun.router.settle(workers, &stop).await?;
+        if swept.moved + swept.failed > 0 {
+            print_swept(Errand::Place, &swept, out);
+        }
+        (stopped, failed) = (swept.stopped, swept.failed);
     }
     let standings = begun.router.standings().await?;
     status::print(&begun.migration, &begun.router.config(), &standings, out);

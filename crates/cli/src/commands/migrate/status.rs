@@ -117,6 +117,7 @@ fn line(name: &str, config: &Config, standings: &Standings, rate: Option<f64>) -
     match (config.phase.ends_at(), standings.rollback_ready()) {
         (Some(_), _) => line + " · ended",
         (None, true) => line + " · rollback_ready",
+        (None, false) if standings.mirror_lag == 0 => line,
         (None, false) => line + &format!(" · mirror_lag {}", count(standings.mirror_lag)),
     }
 }
@@ -147,6 +148,9 @@ fn object(migration: &Migration, config: &Config, standings: &Standings) -> Valu
         "uncopied": standings.uncopied,
         "mirror_lag": standings.mirror_lag,
         "damaged": standings.damaged,
+        "damaged_units": standings.damaged_units.iter().map(|(unit, why)| json!({
+            "unit": unit.as_str(), "why": why,
+        })).collect::<Vec<_>>(),
         "rollback_ready": standings.rollback_ready(),
     })
 }
@@ -185,11 +189,18 @@ pub(super) fn print(migration: &Migration, config: &Config, standings: &Standing
         (None, true) => {
             out.line("rollback_ready: all that is at the target is at the source as well");
         }
+        (None, false) if standings.mirror_lag == 0 => {}
         (None, false) => out.line(format!("mirror_lag: {}", count(standings.mirror_lag))),
     }
     if standings.damaged > 0 {
-        let damaged = counted(standings.damaged, "unit", "units");
-        out.line(format!("damaged: {damaged}, with two homes or two contents of one write"));
+        out.line(format!("damaged: {}", counted(standings.damaged, "unit", "units")));
+    }
+    for (unit, why) in &standings.damaged_units {
+        out.line(format!("  {unit}: {why}"));
+    }
+    let named = standings.damaged_units.len() as u64;
+    if standings.damaged > named {
+        out.line(format!("  … and {} more", count(standings.damaged - named)));
     }
 }
 
