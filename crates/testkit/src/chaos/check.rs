@@ -60,6 +60,12 @@ fn end(chain: &Writes, base: u64) -> u64 {
     chain.last_key_value().map_or(base, |(seq, _)| *seq)
 }
 
+/// Returns the most elements that a unit held, by what its journals tell.
+pub fn most(journals: [&Writes; 2]) -> usize {
+    let chain = chain(journals, false, &mut Vec::new());
+    states(&chain, false).values().map(|(elements, _)| elements.len()).max().unwrap_or(0)
+}
+
 /// Joins both journals; each seq has to be told once, and none left out.
 fn chain([one, other]: [&Writes; 2], seeded: bool, faults: &mut Vec<String>) -> Writes {
     let mut chain = one.clone();
@@ -130,7 +136,8 @@ fn states(chain: &Writes, seeded: bool) -> BTreeMap<u64, (Elements, Option<Strin
         }
         now.0.extend(write.added.iter().cloned());
         if write.alone {
-            now.1 = write.added.first().cloned();
+            // The names of what a write adds beside begin with its own.
+            now.1 = write.added.iter().min().cloned();
         }
         states.insert(*seq, now.clone());
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt, future};
-use restow::live::{Change, Moved, Router, Side, Written};
+use restow::live::{Change, Moved, Router, Rule, Rules, Side, Written};
 use restow::model::{Dialect, Digest};
 use restow::store::wrap::fault::FaultPlan;
 use restow::store::{Frame, Op, Selection};
@@ -46,6 +46,15 @@ pub struct Life {
     /// Where histories go.
     #[arg(long)]
     pub folder: PathBuf,
+    /// The rule of the protocol that the process breaks; none, where chaos is to find nothing.
+    #[arg(long, value_parser = parse_rule)]
+    pub without: Option<Rule>,
+}
+
+/// Takes the name of a rule of the protocol, such as `LastLapFirst`.
+pub fn parse_rule(name: &str) -> Result<Rule, String> {
+    let found = Rule::ALL.iter().find(|rule| format!("{rule:?}") == name);
+    found.copied().ok_or_else(|| format!("no rule has the name {name}"))
 }
 
 impl Life {
@@ -62,10 +71,11 @@ impl Life {
             ..FaultPlan::default()
         };
         let addresses = [self.source.clone(), self.target.clone()];
+        let rules = self.without.map_or_else(Rules::default, Rules::without);
         while now_ns() < self.until {
             let pair = world::pair(&addresses, Some(&faults)).await;
             let router = match pair {
-                Ok(pair) => world::router(pair, &self.name).await,
+                Ok(pair) => world::router(pair, &self.name, rules).await,
                 Err(error) => Err(error),
             };
             match router {
@@ -124,7 +134,11 @@ pub async fn live(life: Life) {
 impl Client {
     async fn work(&self, mut random: Random) {
         while now_ns() < self.life.until {
-            let number = random.below(self.life.units);
+            // The unit that grows is written to more often, so that writes come between two laps.
+            let number = match random.once_in(self.life.units.div_ceil(8)) {
+                true => world::LARGE,
+                false => random.below(self.life.units),
+            };
             match random.below(100) {
                 0..40 => self.read(number).await,
                 40..74 => self.add(number).await,
@@ -221,7 +235,11 @@ fn made(written: Result<Written, Error>) -> Came {
 
 /// Adds an element alone; again, under its name, while nobody can say whether it was made.
 pub async fn add(router: &Router, unit: u64, name: &str) -> Came {
-    let ops = vec![Op::put(element(name)), Op::put(last(name))];
+    let mut ops = vec![Op::put(element(name)), Op::put(last(name))];
+    if unit == world::LARGE {
+        let more = (0..world::LARGE_ADDS).map(|n| Op::put(element(&format!("{name}+{n}"))));
+        ops.extend(more);
+    }
     let op_id = Some(Digest::of(name.as_bytes()));
     let change = Change { dialect: Dialect::Python, ops, op_id };
     for _ in 0..TRIES {

@@ -9,11 +9,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::ValueEnum as _;
-use restow::live::{Acknowledge, Config, Errand, Pair, Phase, Router, Side};
+use restow::live::{Acknowledge, Config, Errand, Pair, Phase, Router, Rule, Rules, Side};
 use restow::model::{Dialect, UnitId};
 use restow::store::{Batch, Guard, Op, Role, Then, UnitOps};
 
-use super::check::check;
+use super::check::{check, most};
 use super::client;
 use super::clock::now_ns;
 use super::history::{self, Came, Operation};
@@ -43,6 +43,9 @@ pub struct Plan {
     /// How many movers.
     #[arg(long, default_value_t = 2)]
     pub movers: u64,
+    /// The rule of the protocol that clients and movers break, to see that it is found out.
+    #[arg(long, value_parser = client::parse_rule)]
+    pub without: Option<Rule>,
 }
 
 /// What happened, and what is wrong with it.
@@ -62,6 +65,8 @@ pub struct Report {
     pub kills: u64,
     /// How often the server was.
     pub restarts: u64,
+    /// How many elements the unit that grows held at most.
+    pub largest: usize,
     /// Where the histories and stores are kept, where something is wrong.
     pub kept: Option<PathBuf>,
 }
@@ -146,6 +151,9 @@ impl Conductor<'_> {
         command.args(["--target", &self.addresses[1], "--seed", &self.random.next().to_string()]);
         command.args(["--units", &self.units.to_string(), "--until", &until.to_string()]);
         command.arg("--folder").arg(&self.folder);
+        if let Some(rule) = self.plan.without {
+            command.args(["--without", &format!("{rule:?}")]);
+        }
         let child = command.spawn().expect("start a process");
         Process { name, life, child }
     }
@@ -237,6 +245,9 @@ impl Conductor<'_> {
             let unit = world::unit(number);
             let of = |n: usize| journals[n].get(unit.as_str()).unwrap_or(&none);
             self.report.writes += of(0).len() + of(1).len();
+            if number == world::LARGE {
+                self.report.largest = most([of(0), of(1)]);
+            }
             let operations = of_unit.get(unit.as_str()).map_or(&[][..], Vec::as_slice);
             let faults = check(operations, [of(0), of(1)], world::is_seeded(number));
             self.report.faults.extend(faults.into_iter().map(|fault| format!("{unit}: {fault}")));
@@ -272,7 +283,8 @@ async fn settle(pair: Pair, folder: &Path, share: u16, units: u64) -> Vec<String
     let held = pair.config().await.expect("a configuration");
     let config = Config { phase: Phase::Move, share, ..Config::default() };
     pair.configure(&held, config).await.expect("a configuration");
-    let router = world::router(pair, &format!("end-{share}")).await.expect("a router");
+    let router =
+        world::router(pair, &format!("end-{share}"), Rules::default()).await.expect("a router");
     let swept = router.sweep(Errand::Place, 4, &AtomicBool::new(false)).await.expect("a sweep");
     let told = |(unit, error): (UnitId, _)| format!("{unit}: {}", client::told(&error));
     let mut faults: Vec<String> = swept.failures.into_iter().map(told).collect();
@@ -312,16 +324,18 @@ pub fn command(plan: &Plan) -> String {
     let pair = plan.pair.to_possible_value().map(|value| value.get_name().to_owned());
     let (seconds, seed) = (plan.seconds, plan.seed);
     let pair = pair.unwrap_or_default();
-    format!("cargo xtask chaos --pair {pair} --seconds {seconds} --seed {seed}")
+    let without = plan.without.map(|rule| format!(" --without {rule:?}")).unwrap_or_default();
+    format!("cargo xtask chaos --pair {pair} --seconds {seconds} --seed {seed}{without}")
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asked, answered, writes, moves, kills, restarts, .. } = self;
+        let Self { asked, answered, writes, moves, kills, restarts, largest, .. } = self;
         writeln!(
             f,
-            "{asked} operations asked, {answered} answered; {writes} writes made; units moved \
-             {moves} times; {kills} processes killed, the server {restarts} times"
+            "{asked} operations asked, {answered} answered; {writes} writes made, the largest unit \
+             had {largest} elements; units moved {moves} times; {kills} processes killed, the \
+             server {restarts} times"
         )?;
         for fault in self.faults.iter().take(50) {
             writeln!(f, "  {fault}")?;

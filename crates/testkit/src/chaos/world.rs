@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use restow::live::{Pair, Router, RouterOptions, Side};
+use restow::live::{Pair, Router, RouterOptions, Rules, Side};
 use restow::model::{Body, Form, Key, KeyPart, Map, Record, UnitId, Value};
 use restow::store::wrap::fault::{Fault, FaultPlan};
 use restow::{Access, Address, Environment, Result, Store};
@@ -71,15 +71,23 @@ pub async fn pair(addresses: &[String; 2], faults: Option<&FaultPlan>) -> Result
     Pair::open(MIGRATION, (source, "source"), (target, "target")).await
 }
 
-/// Opens a router over both stores, under a name of its own.
-pub async fn router(pair: Pair, name: &str) -> Result<Router> {
-    Router::open(pair, RouterOptions::new(name, Arc::new(MachineClock))).await
+/// Opens a router over both stores, under a name of its own; `rules` are those that it keeps.
+pub async fn router(pair: Pair, name: &str, rules: Rules) -> Result<Router> {
+    let mut options = RouterOptions::new(name, Arc::new(MachineClock));
+    options.protocol.rules = rules;
+    Router::open(pair, options).await
 }
 
 /// Names a unit.
 pub fn unit(number: u64) -> UnitId {
     UnitId::new(format!("thread-{number:05}"))
 }
+
+/// The unit that grows: each write to it adds so many records that a few of them are more than
+/// one lap.
+pub const LARGE: u64 = 0;
+/// So many elements each of its writes adds.
+pub const LARGE_ADDS: usize = 60;
 
 /// Says whether a unit is there before the migration begins.
 pub fn is_seeded(number: u64) -> bool {
