@@ -14,6 +14,9 @@ use crate::{Side, Step};
 /// So many times a write is tried where others are faster, or a unit is on its way.
 const TRIES: u32 = 400;
 
+/// So many looks wait for a copy that is being staged: some five seconds.
+const STAGED_TRIES: u32 = 200;
+
 /// A write, as it is made and repeated.
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
@@ -178,7 +181,8 @@ impl Hand<'_> {
     /// Brings the other store's replica up to a write; says whether it holds it now.
     ///
     /// A replica that only a mover can mend, and a copy that is being staged, are left alone. Where
-    /// it `must` hold it, a move that is in the way is finished first.
+    /// it `must` hold it, a move that is in the way is finished first, and a copy that is being
+    /// staged is waited for, for a while: whoever stages it may be gone.
     pub(crate) async fn mirror(&self, at: Side, wrote: Generation, must: bool) -> Result<bool> {
         for tries in 0..TRIES {
             self.pause(tries / 4).await;
@@ -191,10 +195,12 @@ impl Hand<'_> {
             if replica.is(Status::Live) || replica.generation() >= wrote {
                 return Ok(true);
             }
-            if !must || !home.is(Status::Sealed) {
-                return Ok(false);
+            let is_staged = replica.staging().is_some() && tries < STAGED_TRIES;
+            match home.is(Status::Sealed) {
+                true if must => self.help(at, &looks).await?,
+                false if must && is_staged => {}
+                _ => return Ok(false),
             }
-            self.help(at, &looks).await?;
         }
         Err(self.changes("mirror a unit"))
     }

@@ -198,6 +198,67 @@ async fn a_target_that_refuses_a_record_leaves_the_unit_writable() {
     assert!(hinder(Hindrance::Refusing).await > 4);
 }
 
+/// Holds a mover back before it verifies, until it is told to go on.
+#[derive(Debug, Default)]
+struct Held {
+    reached: Notify,
+    go: Notify,
+}
+
+#[async_trait]
+impl Watch for Held {
+    async fn before(&self, step: Step, _: Side, _: &UnitId) {
+        if step == Step::Verify {
+            self.reached.notify_one();
+            self.go.notified().await;
+        }
+    }
+}
+
+/// Lets a mover go on after so many looks of a writer; never where there are not that many.
+#[derive(Debug)]
+struct Waits(Arc<Held>, AtomicI64);
+
+#[async_trait]
+impl Watch for Waits {
+    async fn before(&self, step: Step, _: Side, _: &UnitId) {
+        if step == Step::Look && self.1.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.go.notify_one();
+        }
+    }
+}
+
+/// Under policy both a write waits for a copy that is on its way back, and not for a dead mover.
+#[tokio::test]
+async fn policy_both_waits_for_a_staged_copy() {
+    for (looks, is_answered) in [(30, true), (i64::MAX, false)] {
+        let world = world(3, strong(), moving(10_000)).await;
+        world.router.place(&unit()).await.expect("a move");
+        // A gap in the journal: the way back is a copy.
+        world.target.trim(unit(), 9).await.expect("a trim");
+        world.router.write(&unit(), put(1, "before")).await.expect("a write");
+        world.target.trim(unit(), 9).await.expect("a trim");
+        let held = Arc::new(Held::default());
+        let router = |name: &str, watch: Arc<dyn Watch>| {
+            let config = Config { acknowledge: Acknowledge::Both, epoch: 2, ..moving(0) };
+            let options = RouterOptions::new(name, Arc::new(ManualClock::default()));
+            let options = RouterOptions { watch, ..options };
+            Router::with_config(world.router.pair().clone(), config, options)
+        };
+        let mover = router("mover", held.clone());
+        let moving = tokio::spawn(async move { mover.place(&unit()).await });
+        held.reached.notified().await;
+        let writer = router("writer", Arc::new(Waits(held.clone(), AtomicI64::new(looks))));
+        let written = writer.write(&unit(), put(2, "both")).await;
+        let is_unanswered = |error: &Error| error.is_retryable();
+        match is_answered {
+            true => assert!(matches!(written, Ok(Written::Made(Side::Target, _))), "{written:?}"),
+            false => assert!(written.as_ref().is_err_and(is_unanswered), "{written:?}"),
+        }
+        moving.abort();
+    }
+}
+
 /// A unit whose control record is damaged at its home is not read from what another store held
 /// before, wherever the configuration lets readers look first.
 #[tokio::test]
