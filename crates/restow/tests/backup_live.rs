@@ -25,9 +25,9 @@ const LARGE: u64 = 12 << 20;
 /// What each unit holds, as sums of its records' digests.
 type Contents = BTreeMap<String, UnitDigest>;
 
-async fn open(address: &str) -> Arc<dyn Store> {
-    let address = Address::parse(address).expect("an address");
-    let opened = restow::open(&address, Access::Write, &Environment::default()).await;
+async fn open(address: String, access: Access) -> Arc<dyn Store> {
+    let address = Address::parse(&address).expect("an address");
+    let opened = restow::open(&address, access, &Environment::default()).await;
     opened.expect("a store").store
 }
 
@@ -75,9 +75,9 @@ impl World {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("agent.db");
         generate::long_thread(&path, LARGE, 3);
-        let source = open(&format!("langgraph+sqlite:{}", path.display())).await;
+        let source = open(format!("langgraph+sqlite:{}", path.display()), Access::Write).await;
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/agent.sqlite");
-        let example = open(&format!("langgraph+sqlite:{}", example.display()));
+        let example = open(format!("langgraph+sqlite:{}", example.display()), Access::Read);
         let (ledger, clock) = (restow::memory_ledger(), Arc::new(ManualClock::default()));
         let (options, progress) = (CopyOptions::default(), Arc::new(Progress::new()));
         let copied =
@@ -85,7 +85,7 @@ impl World {
         assert!(copied.expect("a copy").is_clean());
         let held = contents(&*source).await;
         let target = folder.path().join("agent.restow");
-        let target = open(&format!("parts+sqlite:{}", target.display())).await;
+        let target = open(format!("parts+sqlite:{}", target.display()), Access::Write).await;
         let pair = Pair::open("m", (source, "s"), (target, "t")).await.expect("two stores");
         Self { folder, pair, held }
     }

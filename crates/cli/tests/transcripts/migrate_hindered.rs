@@ -37,21 +37,9 @@ fn a_damaged_unit_is_named_and_passed_over() {
         not a control record of this format at byte 0, unit fanout-open
     --- exit 13
     ");
-    assert_snapshot!(world.transcript(&["migrate", "rollback"]), @r"
-    $ restow migrate rollback
-    moved 4 units
-      stays · fanout-open: read a unit: the unit's control record cannot be read: not a \
-        control record of this format at byte 0, unit fanout-open, place table restow_unit, row \
-        3, column control
-    agent: phase move 0 %, epoch 4
-    langgraph+sqlite:agent.sqlite
-      → parts+sqlite:agent.restow
-    19 units: 18 at the source, 0 at the target, 0 on their way
-    damaged: 1 unit
-      fanout-open: read beside a unit: the unit's control record cannot be read: not a \
-        control record of this format at byte 0, unit fanout-open
-    --- exit 3
-    ");
+    let told = world.run(&["migrate", "rollback"]).expect(3).out;
+    assert!(told.starts_with("moved 4 units\n  stays · fanout-open: read a unit: "), "{told}");
+    assert_eq!(told.matches("stays").count(), 1, "{told}");
     let status = world.json(&["migrate", "status"], 3);
     assert_eq!((&status["at_source"], &status["damaged"]), (&18.into(), &1.into()), "{status}");
     assert_eq!(status["damaged_units"][0]["unit"], "fanout-open", "{status}");

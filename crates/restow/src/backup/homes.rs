@@ -66,9 +66,9 @@ impl Homes {
         let units = units.try_filter(move |listed| std::future::ready(is_behind(listed)));
         let turns = units.map_ok(|listed| {
             let behind = Frame::Mark(Cursor(listed.unit.as_str().to_owned().into()));
-            stream::iter([Ok(Turn::Read(listed.unit)), Ok(Turn::Tell(behind))])
+            stream::iter([Ok(Turn::Read(listed.unit)), Ok(Turn::tell(behind))])
         });
-        Ok(Box::pin(nameless.map_ok(Turn::Tell).chain(turns.try_flatten())))
+        Ok(Box::pin(nameless.map_ok(Turn::tell).chain(turns.try_flatten())))
     }
 
     /// Walks the units of a store's share.
@@ -84,7 +84,7 @@ impl Homes {
                     is_next.then_some(Turn::Read(unit))
                 }
                 Frame::End { .. } | Frame::Record(_) => None,
-                frame => Some(Turn::Tell(frame)),
+                frame => Some(Turn::tell(frame)),
             };
             std::future::ready(Ok(turn))
         });
@@ -110,7 +110,7 @@ impl Homes {
             async move {
                 let told = |frame| -> Frames { Box::pin(stream::iter([Ok(frame)])) };
                 match turn {
-                    Turn::Tell(frame) => Ok(told(frame)),
+                    Turn::Tell(frame) => Ok(told(*frame)),
                     Turn::Read(unit) => match router.read(&unit, &what).await {
                         Err(error) if error.kind() == ErrorKind::Damaged => {
                             let (place, why) = ("the unit".to_owned(), error.to_string());
@@ -128,9 +128,15 @@ impl Homes {
 /// What comes next in a walk.
 enum Turn {
     /// A frame.
-    Tell(Frame),
+    Tell(Box<Frame>),
     /// A unit, as it is at its home by then.
     Read(UnitId),
+}
+
+impl Turn {
+    fn tell(frame: Frame) -> Self {
+        Self::Tell(Box::new(frame))
+    }
 }
 
 type Turns = Pin<Box<dyn Stream<Item = Result<Turn>> + Send>>;

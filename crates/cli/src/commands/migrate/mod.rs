@@ -160,8 +160,11 @@ fn print_swept(errand: Errand, swept: &Swept, out: &Out) {
 
 /// Names units with what is in the way of each.
 fn failures(units: &[(UnitId, Error)]) -> Vec<Value> {
-    let named = |(unit, error): &(UnitId, Error)| json!({ "unit": unit.as_str(), "why": error.to_string() });
-    units.iter().map(named).collect()
+    let mut named = Vec::with_capacity(units.len());
+    for (unit, error) in units {
+        named.push(json!({ "unit": unit.as_str(), "why": error.to_string() }));
+    }
+    named
 }
 
 pub(super) fn not_begun(migration: &Migration) -> Error {
