@@ -305,7 +305,7 @@ fn a_migration_is_backed_up_from_wherever_its_units_live() {
     --- standard error
     restow: find a migration: the migration has not begun; begin it with `migrate start`, \
         migration agent
-    --- exit 1
+    --- exit 10
     ");
     world.run(&["migrate", "start", "--confirm", "agent"]).expect(0);
     for (share, file) in [("0", "0.backup"), ("37", "37.backup"), ("100", "100.backup")] {

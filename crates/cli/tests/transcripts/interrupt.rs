@@ -18,12 +18,14 @@ fn slow() -> (World, String) {
 
 /// Starts restow so that its process number is known.
 fn started(cli: &Cli, args: &[&str]) -> (Running, String) {
+    let place = cli.path("../tmp/process");
+    // Of an earlier one.
+    let _ = std::fs::remove_file(&place);
     let mut command = Command::new("/bin/sh");
     let script = "echo $$ > ../tmp/process && exec \"$0\" \"$@\"";
     command.args(["-c", script, RESTOW]).args(args);
     command.env_clear().env("HOME", cli.home()).current_dir(cli.dir());
     let mut running = Running::start(command);
-    let place = cli.path("../tmp/process");
     let known = || std::fs::read_to_string(&place).ok().filter(|text| text.ends_with('\n'));
     assert!(running.wait_until(|| known().is_some()));
     (running, known().unwrap().trim().to_owned())
