@@ -62,7 +62,11 @@ impl Router {
             let held = self.pair().config().await?;
             if held.config.phase == Phase::Full {
                 let config = Config { phase: Phase::Settled, ..held.config.clone() };
-                self.pair().configure(&held, config).await?;
+                match self.pair().configure(&held, config).await {
+                    // Somebody wants something else by now.
+                    Err(error) if error.kind() == ErrorKind::Refused => {}
+                    settled => drop(settled?),
+                }
                 self.refresh().await?;
             }
             return Ok(all);
