@@ -1,6 +1,6 @@
 //! Cases of `Store::prepare`.
 
-use futures::{StreamExt, future};
+use futures::future;
 use restow_model::HomeState;
 
 use super::Fixture;
