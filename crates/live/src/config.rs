@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use restow_model::{Body, Bucket, Map, UnitId, canonical};
-use restow_store::{Error, ErrorKind, Etag, RegisterName, Result, Swap};
+use restow_store::{Error, ErrorKind, Etag, RegisterName, Result, Store, Swap};
 
 use crate::{Pair, Side};
 
@@ -54,6 +54,11 @@ impl Phase {
             Self::Cancelled => Some(Side::Source),
             _ => None,
         }
+    }
+
+    /// Says whether units may live at the target, and be missed if it is not there.
+    pub(crate) fn needs_target(self) -> bool {
+        self > Self::Off && self.ends_at().is_none()
     }
 
     fn named(name: &str) -> Option<Self> {
@@ -170,24 +175,29 @@ pub struct Held {
     etag: Option<Etag>,
 }
 
-impl Pair {
-    fn register(&self) -> RegisterName {
-        RegisterName(format!("migration/{}", self.migration()).into())
-    }
-
-    /// Reads the migration's configuration, which stands in the source; where none was written, it
-    /// is the one of a migration that has not begun.
-    pub async fn config(&self) -> Result<Held> {
-        let found = self.store(Side::Source).register_read(self.register()).await?;
-        let Some((etag, bytes)) = found else {
-            return Ok(Held { config: Config::default(), etag: None });
+impl Held {
+    pub(crate) async fn read(source: &dyn Store, migration: &str) -> Result<Self> {
+        let Some((etag, bytes)) = source.register_read(register(migration)).await? else {
+            return Ok(Self { config: Config::default(), etag: None });
         };
         let Some(config) = Config::from_bytes(&bytes) else {
             let message = "the migration's configuration is damaged, or of a later version";
             let error = Error::new(ErrorKind::Damaged, "read a configuration", message);
-            return Err(error.with("migration", self.migration()));
+            return Err(error.with("migration", migration));
         };
-        Ok(Held { config, etag: Some(etag) })
+        Ok(Self { config, etag: Some(etag) })
+    }
+}
+
+fn register(migration: &str) -> RegisterName {
+    RegisterName(format!("migration/{migration}").into())
+}
+
+impl Pair {
+    /// Reads the migration's configuration, which stands in the source; where none was written, it
+    /// is the one of a migration that has not begun.
+    pub async fn config(&self) -> Result<Held> {
+        Held::read(&**self.store(Side::Source), self.migration()).await
     }
 
     /// Changes the configuration from the one that was read; the epoch rises by one.
@@ -196,7 +206,7 @@ impl Pair {
     pub async fn configure(&self, was: &Held, now: Config) -> Result<Held> {
         let config = Config { epoch: was.config.epoch + 1, ..now };
         let (source, bytes) = (self.store(Side::Source), config.to_bytes());
-        match source.register_swap(self.register(), was.etag.clone(), bytes).await? {
+        match source.register_swap(register(self.migration()), was.etag.clone(), bytes).await? {
             Swap::Swapped(etag) => Ok(Held { config, etag: Some(etag) }),
             Swap::Lost(_) => {
                 let message = "somebody else has just changed the configuration; look again";

@@ -9,8 +9,12 @@ use restow_store::{
 };
 
 use crate::Side;
+use crate::config::Held;
 use crate::lost::Lost;
 use crate::view::{END, Filled, Staging, Standing, Status};
+
+/// Stands for the id of a target that was given up for lost.
+const LOST: &str = "lost";
 
 /// The two stores of a migration, with the ids that they have in it.
 #[derive(Clone, Debug)]
@@ -39,12 +43,14 @@ impl Pair {
     /// Makes both stores ready for a migration, and joins them.
     ///
     /// The ids are given to stores that have none yet; a store that has one keeps it. Refuses two
-    /// stores of one id: one of them is a clone of the other.
+    /// stores of one id: one of them is a clone of the other. Refuses a target that was never made
+    /// ready where the migration has begun: units live in another one, or did.
     pub async fn open(
         migration: &str,
         source: (Arc<dyn Store>, &str),
         target: (Arc<dyn Store>, &str),
     ) -> Result<Self> {
+        target_of(migration, &source.0, &target.0).await?;
         let source = Member::open(source, Role::Source).await?;
         let target = Member::open(target, Role::Target).await?;
         Self::join(migration, source, target)
@@ -74,21 +80,38 @@ impl Pair {
         Ok(if alone.config().await?.config.lost { Some(alone) } else { None })
     }
 
+    /// Refuses to go on with nothing at the target's address where units may live in the target.
+    pub async fn without_its_target(
+        migration: &str,
+        source: &dyn Store,
+        target: &str,
+    ) -> Result<()> {
+        let config = Held::read(source, migration).await?.config;
+        if config.lost || !config.phase.needs_target() {
+            return Ok(());
+        }
+        let message = "the migration has begun, and its target is not there; bring it back, or \
+                       give it up by `restow migrate rollback --target-lost`";
+        let error = Error::new(ErrorKind::Refused, "open a migration's stores", message);
+        Err(error.with("migration", migration).with("target", target))
+    }
+
     fn alone(migration: &str, source: Member, target: String) -> Result<Self> {
         let lost = Lost::in_place_of(target, source.store.info());
-        let target = Member::new(lost, "lost".into(), WithoutControl::Retired);
+        let target = Member::new(lost, LOST.into(), WithoutControl::Retired);
         Self::join(migration, source, target)
     }
 
     /// Joins two stores that are in a migration already, and changes nothing in them.
     ///
-    /// `None` where one of them was never made ready.
+    /// `None` where one of them was never made ready. Refuses such a target as [`Pair::open`] does.
     pub async fn find(
         migration: &str,
         source: Arc<dyn Store>,
         target: Arc<dyn Store>,
     ) -> Result<Option<Self>> {
-        let (source, target) = (Member::find(source).await?, Member::find(target).await?);
+        let target = target_of(migration, &source, &target).await?;
+        let source = Member::find(source).await?;
         let (Some(source), Some(target)) = (source, target) else { return Ok(None) };
         Self::join(migration, source, target).map(Some)
     }
@@ -134,14 +157,17 @@ impl Pair {
         self.member(at).is_closed.store(true, Ordering::Relaxed);
     }
 
-    /// Refuses a control record that was written for another store: a clone's, or a restored one's.
+    /// Refuses a control record that was written for another store, a clone's or a restored one's,
+    /// or beside another one.
     pub(crate) fn own(&self, at: Side, control: &Control) -> Result<()> {
-        let member = self.member(at);
-        if control.store == member.id && control.migration == self.migration {
+        let (member, other) = (self.member(at), &self.member(at.other()).id);
+        let is_beside = [&*control.counterpart, other].contains(&LOST);
+        let is_beside = is_beside || control.counterpart == *other;
+        if control.store == member.id && is_beside && control.migration == self.migration {
             return Ok(());
         }
-        let message = "the unit's control record was written for another store or migration; \
-                       a cloned or restored store cannot take part";
+        let message = "the unit's control record was written for other stores or another \
+                       migration; a cloned, restored or new store cannot take part";
         let error = Error::new(ErrorKind::Refused, "read a control record", message);
         let error = error.with("store", &member.store.info().address);
         Err(error.with("migration", &*control.migration))
@@ -182,6 +208,20 @@ impl Pair {
             store: self.member(at).id.clone(),
             counterpart: self.member(at.other()).id.clone(),
         }
+    }
+}
+
+/// Finds a migration's target, and refuses one without id where units may live in the target.
+async fn target_of(
+    migration: &str,
+    source: &Arc<dyn Store>,
+    target: &Arc<dyn Store>,
+) -> Result<Option<Member>> {
+    // The configuration first: whoever begins a migration makes the target ready before it says so.
+    let refused = Pair::without_its_target(migration, &**source, &target.info().address).await;
+    match Member::find(Arc::clone(target)).await? {
+        None => refused.map(|()| None),
+        found => Ok(found),
     }
 }
 

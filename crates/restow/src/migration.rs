@@ -167,7 +167,11 @@ impl Migration {
     pub async fn look(&self, environment: &Environment) -> Result<Option<Pair>> {
         let source = open(&self.source, Access::Read, environment).await?;
         let target = match open(&self.target, Access::Read, environment).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let target = self.target.to_string();
+                Pair::without_its_target(&self.name, &*source.store, &target).await?;
+                return Ok(None);
+            }
             target => target?,
         };
         Pair::find(&self.name, source.store, target.store).await

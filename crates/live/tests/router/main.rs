@@ -5,6 +5,7 @@ mod ending;
 mod hindered;
 mod large;
 mod phases;
+mod stores;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
