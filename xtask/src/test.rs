@@ -11,6 +11,8 @@ use crate::services::{Programs, Services};
 use crate::{package, python, step, tidy};
 
 const JUDGES_TESTS: &str = "tests/official/test_judge.py";
+/// How many tests of a program run side by side, as Rust's own harness takes it.
+const THREADS: &str = "RUST_TEST_THREADS";
 const FEATURES: [&str; 3] = ["--workspace", "--features", "restow-cli/failpoints"];
 
 /// What a run may do without, and what is then not run.
@@ -152,6 +154,11 @@ fn tests(options: &Options, variables: Vec<(&str, String)>) -> Outcome {
         command.env_remove(name);
     }
     command.envs(variables).env("RESTOW_TEST_WITHOUT", options.without.join(","));
+    if std::env::var_os(THREADS).is_none() {
+        // Most tests wait for disks, servers and other programs more than they compute.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        command.env(THREADS, (2 * cores).to_string());
+    }
     step::run("test", &mut command)
 }
 
