@@ -147,9 +147,14 @@ fn a_plan_says_what_comes_next() {
     --- exit 0
     ");
     let text = fs::read_to_string(world.cli.path("restow.toml")).unwrap();
-    fs::write(world.cli.path("other.toml"), text.replace(".restow", ".other")).unwrap();
+    let elsewhere = text.replace(".restow", ".other");
+    fs::write(world.cli.path("other.toml"), &elsewhere).unwrap();
+    // A migration that has begun is not taken to another target.
+    world.run(&["migrate", "status", "--config", "other.toml"]).expect(13);
+    let second = elsewhere.replace("\"agent\"", "\"second\"");
+    fs::write(world.cli.path("other.toml"), second).unwrap();
     let planned = world.json(&["migrate", "plan", "--config", "other.toml"], 0);
-    let start = "restow migrate start --confirm agent --config other.toml";
+    let start = "restow migrate start --confirm second --config other.toml";
     assert_eq!(planned["steps"][1]["how"], start);
 }
 
