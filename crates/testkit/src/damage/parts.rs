@@ -36,16 +36,18 @@ pub const PARTS: &[Damage] = &[
 /// Puts one page back to what it was in an older copy of the same file.
 pub fn stale_page(path: &Path, older: &Path) -> Hit {
     let connection = attached(path, older);
-    let sql =
-        "SELECT n.page_no FROM restow_page n JOIN older.restow_page o USING (page_no, unit_no)
-               WHERE o.digest <> n.digest ORDER BY n.page_no LIMIT 1";
-    let page = connection.query_row(sql, [], |row| row.get(0)).expect("a page that has changed");
-    let columns = "first_key, records, raw_len, digest, data";
+    // Numbers of pages and units go by who wrote first; names and keys do not.
+    let sql = "SELECT n.page_no, o.page_no FROM restow_page n JOIN restow_unit u USING (unit_no)
+               JOIN older.restow_page o ON o.unit_no = n.unit_no AND o.first_key = n.first_key
+               WHERE o.digest <> n.digest ORDER BY u.unit, n.first_key LIMIT 1";
+    let pages = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
+    let (page, old): (i64, i64) = pages.expect("a page that has changed");
+    let columns = "records, raw_len, digest, data";
     let sql = format!(
         "UPDATE restow_page SET ({columns}) =
-           (SELECT {columns} FROM older.restow_page o WHERE o.page_no = ?1) WHERE page_no = ?1"
+           (SELECT {columns} FROM older.restow_page o WHERE o.page_no = ?2) WHERE page_no = ?1"
     );
-    changed(connection.execute(&sql, [page]));
+    changed(connection.execute(&sql, [page, old]));
     hit(&connection, "restow_page", page)
 }
 
