@@ -36,7 +36,7 @@ pub(crate) struct Common {
     /// Say on standard error what is being done in detail.
     #[arg(long, short, global = true)]
     pub(crate) verbose: bool,
-    /// Arm a named point, for crash tests: NAME[:N][=kill|error].
+    /// Arm a named point, for crash tests: NAME[:N][=kill|error], or count.
     #[cfg(feature = "failpoints")]
     #[arg(long, global = true, hide = true, env = "RESTOW_FAILPOINT")]
     pub(crate) failpoint: Option<String>,

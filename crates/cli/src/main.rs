@@ -70,9 +70,11 @@ fn run(args: Args, out: &Out) -> restow::Result<Exit> {
     }
     logging(args.common.verbose);
     #[cfg(feature = "failpoints")]
-    if let Some(armed) = &args.common.failpoint {
+    let counts = {
+        let armed = args.common.failpoint.as_deref().unwrap_or_default();
         restow::failpoint::arm(armed)?;
-    }
+        armed == restow::failpoint::COUNT
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -83,6 +85,12 @@ fn run(args: Args, out: &Out) -> restow::Result<Exit> {
     let exit = runtime.block_on(commands::run(args, out));
     // Streams that nobody reads any more end by themselves; nothing is waited for twice.
     runtime.shutdown_background();
+    #[cfg(feature = "failpoints")]
+    if counts {
+        for point in restow::failpoint::Point::ALL {
+            out.note(&format!("{} {}", point.name(), restow::failpoint::passed(*point)));
+        }
+    }
     exit
 }
 

@@ -76,7 +76,7 @@ pub fn pass(point: Point) -> Result<()> {
 }
 
 #[cfg(feature = "failpoints")]
-pub use armed::{arm, passed};
+pub use armed::{COUNT, arm, passed};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -96,9 +96,12 @@ mod armed {
     }
 
     static ARMED: Mutex<Option<Armed>> = Mutex::new(None);
-    static PASSED: AtomicU64 = AtomicU64::new(0);
+    static PASSED: [AtomicU64; Point::ALL.len()] = [const { AtomicU64::new(0) }; Point::ALL.len()];
 
-    /// Arms `NAME[:N][=kill|=error]`, or `any:N=kill`; the empty text disarms.
+    /// What arms nothing, and has the passes of every point told in the end.
+    pub const COUNT: &str = "count";
+
+    /// Arms `NAME[:N][=kill|=error]`, or `any:N=kill`; the empty text and [`COUNT`] disarm.
     pub fn arm(text: &str) -> Result<()> {
         let bad = || {
             let names: Vec<_> = Point::ALL.iter().map(|p| p.name()).collect();
@@ -106,7 +109,7 @@ mod armed {
                 .with("given", text)
                 .with("known", names.join(" "))
         };
-        let armed = if text.is_empty() {
+        let armed = if ["", COUNT].contains(&text) {
             None
         } else {
             let (spec, action) = text.split_once('=').unwrap_or((text, "kill"));
@@ -122,13 +125,13 @@ mod armed {
         Ok(())
     }
 
-    /// Returns how many points the process has passed.
-    pub fn passed() -> u64 {
-        PASSED.load(Ordering::Relaxed)
+    /// Returns how often the process has passed a point.
+    pub fn passed(point: Point) -> u64 {
+        PASSED[point as usize].load(Ordering::Relaxed)
     }
 
     pub(super) fn pass(point: Point) -> Result<()> {
-        PASSED.fetch_add(1, Ordering::Relaxed);
+        PASSED[point as usize].fetch_add(1, Ordering::Relaxed);
         let mut armed = ARMED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let Some(armed) = armed.as_mut() else { return Ok(()) };
         if armed.point.is_some_and(|p| p != point) {
