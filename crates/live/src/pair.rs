@@ -161,8 +161,8 @@ impl Pair {
     /// or beside another one.
     pub(crate) fn own(&self, at: Side, control: &Control) -> Result<()> {
         let (member, other) = (self.member(at), &self.member(at.other()).id);
-        let is_beside = [&*control.counterpart, other].contains(&LOST);
-        let is_beside = is_beside || control.counterpart == *other;
+        let is_beside =
+            control.counterpart == *other || [&*control.counterpart, other].contains(&LOST);
         if control.store == member.id && is_beside && control.migration == self.migration {
             return Ok(());
         }

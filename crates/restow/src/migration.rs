@@ -120,13 +120,13 @@ impl Migration {
     ///
     /// A target that was given up for lost is not opened.
     pub async fn open(&self, environment: &Environment, seed: &str) -> Result<Pair> {
-        let alone = self.open_alone(environment, seed).await?;
-        if alone.config().await?.config.lost {
-            return Ok(alone);
-        }
-        let (source, target) = self.stores(environment).await?;
+        let (source, target) = self.stores_left(environment).await?;
         let ids = [format!("{seed}-source"), format!("{seed}-target")];
-        Pair::open(&self.name, (source.store, &ids[0]), (target.store, &ids[1])).await
+        let source = (source.store, &*ids[0]);
+        match target {
+            Some(target) => Pair::open(&self.name, source, (target.store, &ids[1])).await,
+            None => Pair::without_target(&self.name, source, self.target.to_string()).await,
+        }
     }
 
     /// Makes the source ready, and takes the target for lost.
@@ -134,13 +134,6 @@ impl Migration {
         let source = open(&self.source, Access::Write, environment).await?;
         let id = format!("{seed}-source");
         Pair::without_target(&self.name, (source.store, &id), self.target.to_string()).await
-    }
-
-    /// Opens both stores to write to them, and makes nothing ready in them.
-    async fn stores(&self, environment: &Environment) -> Result<(Opened, Opened)> {
-        let source = open(&self.source, Access::Write, environment).await?;
-        let target = open(&self.target, Access::Write, environment).await?;
-        Ok((source, target))
     }
 
     /// Opens the stores that are left, to write to them, and makes nothing ready in them: a target
@@ -152,9 +145,30 @@ impl Migration {
         let source = open(&self.source, Access::Write, environment).await?;
         let target = match self.without_target(&source).await? {
             Some(_) => None,
-            None => Some(open(&self.target, Access::Write, environment).await?),
+            None => {
+                // To open it for writing makes what is missing; a migration that has begun misses
+                // its target, and no empty store is to be found in its place.
+                self.find_target(environment, &source).await?;
+                Some(open(&self.target, Access::Write, environment).await?)
+            }
         };
         Ok((source, target))
+    }
+
+    /// Opens the target to read it; where there is none, none may have been there before.
+    async fn find_target(
+        &self,
+        environment: &Environment,
+        source: &Opened,
+    ) -> Result<Option<Opened>> {
+        match open(&self.target, Access::Read, environment).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let target = self.target.to_string();
+                Pair::without_its_target(&self.name, &*source.store, &target).await?;
+                Ok(None)
+            }
+            target => target.map(Some),
+        }
     }
 
     /// Joins the opened source with the place of a target that was given up for lost.
@@ -166,13 +180,8 @@ impl Migration {
     /// Joins the stores to look at them, and changes nothing; `None` before the migration began.
     pub async fn look(&self, environment: &Environment) -> Result<Option<Pair>> {
         let source = open(&self.source, Access::Read, environment).await?;
-        let target = match open(&self.target, Access::Read, environment).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let target = self.target.to_string();
-                Pair::without_its_target(&self.name, &*source.store, &target).await?;
-                return Ok(None);
-            }
-            target => target?,
+        let Some(target) = self.find_target(environment, &source).await? else {
+            return Ok(None);
         };
         Pair::find(&self.name, source.store, target.store).await
     }

@@ -414,6 +414,9 @@ fn a_lost_target_is_given_up() {
     for name in ["agent.restow", "agent.restow-wal", "agent.restow-shm"] {
         let _ = fs::remove_file(world.cli.path(name));
     }
+    let told = world.run(&["migrate", "rollout", "60"]).expect(13).err;
+    assert!(told.contains("its target is not there; bring it back"), "{told}");
+    assert!(!world.cli.path("agent.restow").exists(), "an empty store was made in its place");
     assert_snapshot!(world.transcript(&["migrate", "rollback", "--target-lost"]), @r"
     $ restow migrate rollback --target-lost
     at risk: 5 units; what was written at the target later than this is lost, unless policy \
