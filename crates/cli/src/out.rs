@@ -5,6 +5,8 @@ use std::io::Write;
 use restow::Error;
 use serde_json::{Value, json};
 
+use crate::words::count;
+
 /// The two streams; a closed one ends nothing.
 #[derive(Debug)]
 pub(crate) struct Out {
@@ -26,6 +28,23 @@ impl Out {
     pub(crate) fn line(&self, text: impl AsRef<str>) {
         if !self.json {
             let _ = writeln!(std::io::stdout().lock(), "{}", text.as_ref());
+        }
+    }
+
+    /// Prints the first of so many things, one a line, and how many more there are.
+    pub(crate) fn first_of<T>(
+        &self,
+        all: u64,
+        first: impl IntoIterator<Item = T>,
+        line: impl Fn(T) -> String,
+    ) {
+        let mut named = 0;
+        for thing in first {
+            self.line(format!("  {}", line(thing)));
+            named += 1;
+        }
+        if all > named {
+            self.line(format!("  … and {} more", count(all - named)));
         }
     }
 

@@ -228,14 +228,10 @@ fn print_checked(file: &Path, manifest: Option<&Manifest>, report: &CheckReport,
 }
 
 fn fault_lines(faults: &[Fault], all: u64, out: &Out) {
-    for fault in faults.iter().take(SHOWN_MAX) {
+    out.first_of(all, faults.iter().take(SHOWN_MAX), |fault| {
         let unit = fault.unit.as_ref().map_or_else(String::new, |unit| format!("{unit}: "));
-        out.line(format!("  damaged · {unit}{}", fault.why));
-    }
-    let shown = faults.len().min(SHOWN_MAX) as u64;
-    if all > shown {
-        out.line(format!("  … and {} more", count(all - shown)));
-    }
+        format!("damaged · {unit}{}", fault.why)
+    });
 }
 
 fn fault_object(fault: &Fault) -> Value {

@@ -59,14 +59,7 @@ pub(super) fn print(report: &SweepReport, out: &Out) {
     for (what, n) in &report.counts {
         out.line(format!("  {:>9} {}", count(*n), what.word()));
     }
-    for finding in &report.findings {
-        out.line(format!("  {finding}"));
-    }
-    let named = report.findings.len() as u64;
-    let all: u64 = report.counts.values().sum();
-    if all > named {
-        out.line(format!("  … and {} more", count(all - named)));
-    }
+    out.first_of(report.counts.values().sum(), &report.findings, ToString::to_string);
     if !report.is_clean() && report.is_sound() {
         out.line("the source moved on meanwhile; run the copy again to follow it");
     }

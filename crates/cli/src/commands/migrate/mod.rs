@@ -20,7 +20,7 @@ use super::environment;
 use crate::args::{Migrate, MigrateAt, Start};
 use crate::exit::Exit;
 use crate::out::Out;
-use crate::words::{count, counted};
+use crate::words::counted;
 
 pub(super) async fn run(args: &Migrate, clock: Arc<dyn Clock>, out: &Out) -> Result<Exit> {
     match args {
@@ -149,13 +149,7 @@ fn print_swept(errand: Errand, swept: &Swept, out: &Out) {
         "failures": failures(&swept.failures),
     }));
     out.line(format!("{done} {}", counted(swept.moved, "unit", "units")));
-    for (unit, error) in &swept.failures {
-        out.line(format!("  stays · {unit}: {error}"));
-    }
-    let named = swept.failures.len() as u64;
-    if swept.failed > named {
-        out.line(format!("  … and {} more", count(swept.failed - named)));
-    }
+    out.first_of(swept.failed, &swept.failures, |(unit, error)| format!("stays · {unit}: {error}"));
 }
 
 /// Names units with what is in the way of each.

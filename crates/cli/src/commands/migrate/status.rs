@@ -195,13 +195,9 @@ pub(super) fn print(migration: &Migration, config: &Config, standings: &Standing
     if standings.damaged > 0 {
         out.line(format!("damaged: {}", counted(standings.damaged, "unit", "units")));
     }
-    for (unit, why) in &standings.damaged_units {
-        out.line(format!("  {unit}: {why}"));
-    }
-    let named = standings.damaged_units.len() as u64;
-    if standings.damaged > named {
-        out.line(format!("  … and {} more", count(standings.damaged - named)));
-    }
+    out.first_of(standings.damaged, &standings.damaged_units, |(unit, why)| {
+        format!("{unit}: {why}")
+    });
 }
 
 #[cfg(test)]
