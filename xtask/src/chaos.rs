@@ -2,7 +2,7 @@
 //! are. Without `--pair` each pair has its turn.
 
 use crate::Outcome;
-use crate::services::{Programs, Services};
+use crate::services::{Running, Wanted};
 use crate::step;
 
 const PAIRS: [&str; 3] = ["sqlite-postgres", "postgres-parts", "sqlite-parts"];
@@ -14,7 +14,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         return Ok(built);
     }
     // The server that is killed is another one, made of the same programs.
-    let services = Services::start(&Programs::find()?)?;
+    let wanted = Wanted::find(|name| name == "postgres")?;
+    let services = Running::start(&wanted, None)?;
     let is_named = args.iter().any(|arg| arg == "--pair" || arg.starts_with("--pair="));
     let pairs: Vec<&str> = if is_named { vec![""] } else { PAIRS.to_vec() };
     for pair in pairs {

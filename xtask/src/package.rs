@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::services::VARIABLES;
 use crate::{Outcome, step};
 
 const PACKAGE: &str = "bindings/python";
@@ -43,7 +44,7 @@ pub(crate) fn test(interpreter: &Path, variables: &[(&str, String)], without: &s
     }
     let mut tests = Command::new(interpreter);
     tests.args(["-m", "unittest", "discover", "--start-directory"]);
-    tests.arg(format!("{PACKAGE}/tests")).env_remove("RESTOW_TEST_POSTGRES");
+    step::forget(tests.arg(format!("{PACKAGE}/tests")), &VARIABLES);
     tests.envs(variables.iter().map(|(name, value)| (name, value)));
     tests.env("RESTOW_TEST_WITHOUT", without);
     tests.env("RESTOW_TEST_CLI", target.join("debug").join("restow"));

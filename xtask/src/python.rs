@@ -1,4 +1,5 @@
-//! The Python environment that the tests use: official software, installed beside the build.
+//! The Python environment that the tests use: official software and the S3 server, installed beside
+//! the build.
 //!
 //! It lives in the folder that Cargo builds into and is made again only when what it is made from
 //! has changed.
@@ -15,6 +16,7 @@ const REQUIREMENTS: &[&str] = &[
     "examples/requirements.txt",
     "tests/official/requirements.txt",
     "bindings/python/tests/requirements.txt",
+    "xtask/requirements.txt",
 ];
 
 /// Makes the environment where it is missing or old, and gives the path of its interpreter.
@@ -55,7 +57,7 @@ fn version() -> io::Result<String> {
     let output = Command::new("python3").arg("--version").output().map_err(|error| {
         io::Error::new(
             error.kind(),
-            format!("python3 does not start; install it, or pass --without python: {error}"),
+            format!("python3 does not start; install it, or pass --without python,s3: {error}"),
         )
     })?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())

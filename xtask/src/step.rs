@@ -48,6 +48,14 @@ pub(crate) fn status(command: &mut Command) -> io::Result<ExitStatus> {
     })
 }
 
+/// Takes variables from a program, which a terminal may have set for another run.
+pub(crate) fn forget<'a>(command: &'a mut Command, variables: &[&str]) -> &'a mut Command {
+    for name in variables {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// The exit code of a program as our own; a program ended by a signal has failed.
 pub(crate) fn code(status: ExitStatus) -> u8 {
     status.code().map_or(1, |code| u8::try_from(code).unwrap_or(1))

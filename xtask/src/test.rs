@@ -7,16 +7,18 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Outcome;
-use crate::services::{Programs, Services};
+use crate::services::{self, Running, Wanted};
 use crate::{package, python, step, tidy};
 
 const JUDGES_TESTS: &str = "tests/official/test_judge.py";
 /// How many tests of a program run side by side, as Rust's own harness takes it.
+const PYTHON: &str = "RESTOW_TEST_PYTHON";
 const THREADS: &str = "RUST_TEST_THREADS";
 const FEATURES: [&str; 3] = ["--workspace", "--features", "restow-cli/failpoints"];
 
 /// What a run may do without, and what is then not run.
-const WITHOUT: [(&str, &str); 3] = [
+const WITHOUT: [(&str, &str); 5] = [
+    ("dynamodb", "every test that asks a DynamoDB server"),
     ("mount", "the test that fills a disk, which mounts one as root"),
     ("postgres", "every test that asks a PostgreSQL server"),
     (
@@ -24,6 +26,7 @@ const WITHOUT: [(&str, &str); 3] = [
         "every test that asks official software, tests/official/test_judge.py, and the Python \
          package",
     ),
+    ("s3", "every test that asks an S3 server"),
 ];
 
 /// A step that needs nothing but the tree.
@@ -54,7 +57,10 @@ impl Options {
     fn leave_out(&mut self, names: &str) -> Result<(), String> {
         for name in names.split(',') {
             let known = WITHOUT.iter().find(|(known, _)| *known == name);
-            let known = known.ok_or("--without needs names: mount, postgres, python")?;
+            let known = known.ok_or_else(|| {
+                let names = WITHOUT.map(|(known, _)| known).join(", ");
+                format!("--without needs names: {names}")
+            })?;
             self.without.push(known.0);
         }
         Ok(())
@@ -67,7 +73,7 @@ impl Options {
 
 pub(crate) fn run(options: &Options) -> Outcome {
     // What is missing is told before anything is built.
-    let programs = if options.has("postgres") { Some(Programs::find()?) } else { None };
+    let wanted = Wanted::find(|name| options.has(name))?;
     let checks: [(&str, Check); 4] =
         [("tidy", tidy::run), ("fmt", fmt), ("clippy", clippy), ("doc", doc)];
     for (title, check) in checks {
@@ -77,19 +83,16 @@ pub(crate) fn run(options: &Options) -> Outcome {
             return Ok(code);
         }
     }
-    let mut variables = Vec::new();
-    let interpreter = match options.has("python") {
-        true => {
-            step::heading("python environment");
-            let interpreter = python::prepare(&step::target()?)?;
-            variables.push(("RESTOW_TEST_PYTHON", interpreter.display().to_string()));
-            Some(interpreter)
-        }
-        false => None,
-    };
-    let services = programs.as_ref().map(Services::start).transpose()?;
-    variables.extend(services.iter().flat_map(Services::variables));
-    if let Some(interpreter) = &interpreter {
+    let mut interpreter = None;
+    if options.has("python") || wanted.needs_python() {
+        step::heading("python environment");
+        interpreter = Some(python::prepare(&step::target()?)?);
+    }
+    let services = Running::start(&wanted, interpreter.as_deref())?;
+    let mut variables = services.variables();
+    if let Some(interpreter) = interpreter.filter(|_| options.has("python")) {
+        variables.push((PYTHON, interpreter.display().to_string()));
+        let interpreter = &interpreter;
         let code = judges(interpreter, options, &variables)?;
         if code != 0 {
             return Ok(code);
@@ -137,7 +140,7 @@ fn judges(interpreter: &Path, options: &Options, variables: &[(&str, String)]) -
         return Err(format!("{JUDGES_TESTS} runs nothing by itself; call unittest.main()").into());
     }
     let mut command = Command::new(interpreter);
-    command.arg(JUDGES_TESTS).env_remove("RESTOW_TEST_POSTGRES");
+    step::forget(command.arg(JUDGES_TESTS), &services::VARIABLES);
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.env("RESTOW_TEST_WITHOUT", options.without.join(","));
     step::run("the judges' own tests", &mut command)
@@ -150,9 +153,7 @@ fn tests(options: &Options, variables: Vec<(&str, String)>) -> Outcome {
         command.arg("--").args(&options.filters);
     }
     // A variable of the terminal's must not stand for what this run does without.
-    for name in ["RESTOW_TEST_PYTHON", "RESTOW_TEST_POSTGRES", "RESTOW_TEST_PGBOUNCER"] {
-        command.env_remove(name);
-    }
+    step::forget(&mut command, &services::VARIABLES).env_remove(PYTHON);
     command.envs(variables).env("RESTOW_TEST_WITHOUT", options.without.join(","));
     if std::env::var_os(THREADS).is_none() {
         // Most tests wait for disks, servers and other programs more than they compute.

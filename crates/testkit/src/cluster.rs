@@ -116,7 +116,7 @@ impl Cluster {
 
     /// Mounts a small file system for the server; nothing where this run was told to do without.
     pub fn small_disk(&mut self, size: &str) -> Option<PathBuf> {
-        if crate::postgres::is_without("mount") {
+        if crate::servers::is_without("mount") {
             return None;
         }
         let folder = self.path("small");

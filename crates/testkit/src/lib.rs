@@ -19,3 +19,4 @@ pub mod measure;
 pub mod official;
 pub mod postgres;
 pub mod reading;
+pub mod servers;

@@ -10,8 +10,7 @@ pub fn python() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("RESTOW_TEST_PYTHON") {
         return Some(path.into());
     }
-    let without = std::env::var("RESTOW_TEST_WITHOUT").unwrap_or_default();
-    if without.split(',').any(|name| name.trim() == "python") {
+    if crate::servers::is_without("python") {
         return None;
     }
     panic!(

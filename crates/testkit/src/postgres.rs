@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use postgres::{Client, NoTls};
 
+use crate::servers;
+
 /// Returns the URL of a superuser on the test server, or nothing where this run was told to do
 /// without.
 ///
@@ -20,22 +22,8 @@ pub fn pooler() -> Option<String> {
     named("RESTOW_TEST_PGBOUNCER")
 }
 
-/// Says whether this run was told to do without something.
-pub fn is_without(what: &str) -> bool {
-    let without = std::env::var("RESTOW_TEST_WITHOUT").unwrap_or_default();
-    without.split(',').any(|name| name.trim() == what)
-}
-
 fn named(variable: &str) -> Option<String> {
-    if let Ok(url) = std::env::var(variable) {
-        return Some(url);
-    }
-    assert!(
-        is_without("postgres"),
-        "{variable} names no server; `cargo xtask test` and `cargo xtask services` start one, \
-         RESTOW_TEST_WITHOUT=postgres does without"
-    );
-    None
+    servers::named(variable, "postgres")
 }
 
 /// A database of a test's own.
