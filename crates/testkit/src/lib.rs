@@ -18,5 +18,6 @@ pub mod generate;
 pub mod measure;
 pub mod official;
 pub mod postgres;
+pub mod proxy;
 pub mod reading;
 pub mod servers;
