@@ -3,10 +3,11 @@
 //! A row holds a unit's control record and, while a copy is staged beside it, the digest of that
 //! copy. Names of units are bytes; `table` is always the qualified name.
 
-use postgres::Transaction;
 use postgres::types::{ToSql, Type};
 use restow_model::UnitId;
 use restow_store::managed::Beside;
+
+use super::Transaction;
 
 /// Returns the statement that makes the table.
 pub fn ddl(table: &str) -> String {

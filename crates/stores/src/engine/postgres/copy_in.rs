@@ -4,9 +4,9 @@
 
 use std::io::{self, Write};
 
-use postgres::{CopyInWriter, Transaction};
+use postgres::CopyInWriter;
 
-use super::Fail;
+use super::{Fail, Transaction};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// A field goes in pieces of this size, so that nobody between here and the server holds it whole.

@@ -2,11 +2,12 @@
 //!
 //! Names of units are bytes, so that any text is held; `table` is always the qualified name.
 
-use postgres::Transaction;
 use postgres::types::{ToSql, Type};
 use restow_model::{Digest, UnitId};
 use restow_store::Entry;
 use restow_store::managed::{Noted, StoredEntry};
+
+use super::Transaction;
 
 /// Returns the statement that makes the table; its unqualified name is `restow_journal` or
 /// `journal`.

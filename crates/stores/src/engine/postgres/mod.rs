@@ -23,6 +23,7 @@ pub mod registers;
 mod service;
 pub mod settings;
 mod tls;
+mod transaction;
 mod trust;
 
 use std::fmt;
@@ -31,18 +32,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BlockingRetryable as _, ExponentialBuilder};
-use postgres::{Client, IsolationLevel, Transaction};
+use postgres::Client;
 use restow_store::feed::{Stop, blocking};
 use restow_store::{Error, ErrorKind, Result};
 
 pub use settings::Settings;
+pub use transaction::Transaction;
 
 /// How many idle connections are kept for the next transaction.
 const IDLE_MAX: usize = 8;
-
-/// Rows are looked up by key, whatever the server believes about tables that were never analysed.
-const READ_PLAN: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
-                         SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
 
 /// Why work in a transaction stopped.
 pub type Fail = super::fail::Fail<postgres::Error>;
@@ -162,7 +160,8 @@ impl Server {
     where
         F: FnOnce(&mut Transaction<'_>) -> Result<T, Fail>,
     {
-        let mut tx = match self.begin(&mut client, is_read) {
+        let settings = self.0.settings.begin_with(is_read);
+        let mut tx = match Transaction::begin(&mut client, is_read, &settings) {
             Ok(tx) => tx,
             Err(error) => return Begun::Not(error, work),
         };
@@ -180,21 +179,6 @@ impl Server {
             (Ok(_), Err(error)) => Err(self.stopped(operation, is_read, error)),
             (Ok(value), Ok(())) => Ok(value),
         })
-    }
-
-    fn begin<'c>(
-        &self,
-        client: &'c mut Client,
-        is_read: bool,
-    ) -> Result<Transaction<'c>, postgres::Error> {
-        let tx = client.build_transaction();
-        // A transaction that may write says nothing, so that what only reads by default stays so.
-        let mut tx = match is_read {
-            true => tx.isolation_level(IsolationLevel::RepeatableRead).read_only(true).start()?,
-            false => tx.isolation_level(IsolationLevel::ReadCommitted).start()?,
-        };
-        tx.batch_execute(&format!("{READ_PLAN}{}", self.0.settings.begin_with(is_read)))?;
-        Ok(tx)
     }
 
     fn stopped(&self, operation: &'static str, is_read: bool, error: postgres::Error) -> Stop {

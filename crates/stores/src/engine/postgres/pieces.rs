@@ -4,13 +4,12 @@
 //! its size while the connection is used, and then once more by who copies the cell out of it.
 
 use bytes::Bytes;
-use postgres::Transaction;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::{ToSql, Type};
 use restow_store::buffer::Buffer;
 use restow_store::{Error, ErrorKind};
 
-use super::Fail;
+use super::{Fail, Transaction};
 
 /// Cells up to this size may come with their row.
 pub const WHOLE_BYTES_MAX: usize = 1 << 20;

@@ -1,11 +1,11 @@
 //! Registers in a table of their own, in the schema that restow keeps beside the application's.
 
 use bytes::Bytes;
+use postgres::SimpleQueryMessage;
 use postgres::types::Type;
-use postgres::{SimpleQueryMessage, Transaction};
 use restow_store::{Etag, RegisterName, Result, Role, StoreRecord, Swap, managed};
 
-use super::{Fail, Server};
+use super::{Fail, Server, Transaction};
 
 /// Returns the statement that makes the table; `table` is its qualified name.
 pub fn ddl(table: &str) -> String {

@@ -22,12 +22,11 @@ mod write;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use postgres::Transaction;
 use postgres::types::Type;
 use restow_store::feed::{FrameSender, Purpose, Stop, produce};
 use restow_store::{Address, Capabilities, Error, ErrorKind, Frames, Result, StoreInfo};
 
-use crate::engine::postgres::{Fail, Server};
+use crate::engine::postgres::{Fail, Server, Transaction};
 use read::Reader;
 use shape::Shape;
 use tables::Tables;

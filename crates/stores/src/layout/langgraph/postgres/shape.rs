@@ -1,14 +1,13 @@
 //! Which saver's tables a database holds, told by their columns: versions alone say nothing, since
 //! a setup of one saver's lifts the versions of another's tables without changing their shape.
 
-use postgres::Transaction;
 use postgres::types::Type;
 use restow_store::{Error, ErrorKind};
 
 use super::schema::expected::{BLOBS, CHECKPOINTS, PATH, TABLES, VERSION, WRITES};
 use super::schema::found::{Found, Table};
 use super::tables::Tables;
-use crate::engine::postgres::{Fail, Settings};
+use crate::engine::postgres::{Fail, Settings, Transaction};
 
 const OPERATION: &str = "look at the tables";
 

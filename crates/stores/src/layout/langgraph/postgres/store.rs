@@ -4,7 +4,6 @@ use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use postgres::Transaction;
 use restow_model::{Key, Record, UnitId};
 use restow_store::feed::Purpose;
 use restow_store::{
@@ -16,7 +15,7 @@ use restow_store::{
 use super::read::{self, Reader, Scan};
 use super::tables::Place;
 use super::{LangGraphPostgres, row, schema, segments, write};
-use crate::engine::postgres::{Fail, Server, registers};
+use crate::engine::postgres::{Fail, Server, Transaction, registers};
 
 #[async_trait]
 impl Store for LangGraphPostgres {

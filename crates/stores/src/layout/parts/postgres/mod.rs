@@ -19,7 +19,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use postgres::Transaction;
 use restow_model::{Record, UnitId};
 use restow_store::feed::{FrameSender, Purpose, Stop, produce};
 use restow_store::{
@@ -29,7 +28,7 @@ use restow_store::{
 };
 
 use crate::engine::fail::Fail as EngineFail;
-use crate::engine::postgres::{Fail, Server, registers};
+use crate::engine::postgres::{Fail, Server, Transaction, registers};
 use crate::layout::parts::beside::{self, not_retired};
 use crate::layout::parts::query::{LeadsTo, NewestFirst};
 use crate::layout::parts::read::{Ended, Reader};

@@ -6,11 +6,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use postgres::Transaction;
 use postgres::types::Type;
 use restow_store::StoreRecord;
 
-use crate::engine::postgres::{journal, registers};
+use crate::engine::postgres::{Transaction, journal, registers};
 
 /// The number of the format.
 pub(super) const FORMAT: i32 = 1;

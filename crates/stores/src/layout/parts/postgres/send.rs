@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use postgres::Transaction;
 use postgres::types::{ToSql, Type};
 use restow_model::UnitId;
 use restow_store::Entry;
 use restow_store::parts::Part;
 
 use super::schema::Tables;
-use crate::engine::postgres::{Fail, journal};
+use crate::engine::postgres::{Fail, Transaction, journal};
 use crate::layout::parts::rows::{NewPage, Staging, UnitRow};
 
 /// What is to be changed, in the order of the fields.

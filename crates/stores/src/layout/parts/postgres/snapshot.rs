@@ -6,8 +6,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
+use postgres::Row;
 use postgres::types::{ToSql, Type};
-use postgres::{Row, Transaction};
 use restow_model::{Key, UnitId};
 use restow_store::managed::StoredEntry;
 use restow_store::parts::Part;
@@ -16,7 +16,7 @@ use restow_store::{Keys, Order, RegisterName};
 use super::ahead::Ahead;
 use super::columns::{self, PART, UNIT};
 use super::schema::Tables;
-use crate::engine::postgres::{Fail, journal, registers};
+use crate::engine::postgres::{Fail, Transaction, journal, registers};
 use crate::layout::parts::damage::Damage;
 use crate::layout::parts::read::Ended;
 use crate::layout::parts::rows::{EachNumbered, EachPage, PageRow, ReadRows, UnitRow};

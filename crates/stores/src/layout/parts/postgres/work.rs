@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use postgres::Transaction;
 use postgres::types::Type;
 use restow_model::{Dialect, Digest, Key, UnitId};
 use restow_store::Entry;
@@ -17,7 +16,7 @@ use restow_store::parts::part::PART_BYTES_MAX;
 use super::columns::{self, PART, UNIT};
 use super::schema::Tables;
 use super::send::Changes;
-use crate::engine::postgres::{Fail, journal, registers};
+use crate::engine::postgres::{Fail, Transaction, journal, registers};
 use crate::layout::parts::rows::{NewPage, PagePlace, Staging, UnitRow, WriteRows};
 
 /// How many bytes of pages and parts are held back; on their way they are held three times.

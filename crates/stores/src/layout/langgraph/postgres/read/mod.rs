@@ -22,10 +22,9 @@ pub(super) use scan::Scan;
 pub(super) use side::named;
 pub(super) use units::{Contents, Found, Visitor, contents};
 
-use postgres::Transaction;
-
 use super::shape::Shape;
 use super::tables::{Place, Tables};
+use crate::engine::postgres::Transaction;
 
 /// How many bytes of rows are fetched at once, or one row where it is larger.
 const PAGE_BYTES_MAX: usize = 1 << 20;

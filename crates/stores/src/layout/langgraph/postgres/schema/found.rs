@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use postgres::Transaction;
 use postgres::types::Type;
 
 use super::super::tables::{Tables, quoted};
 use super::expected::{self, TABLES};
-use crate::engine::postgres::Fail;
+use crate::engine::postgres::{Fail, Transaction};
 
 /// A column that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,6 @@
 //! that is not valid. It is dropped and built anew: `REINDEX INDEX CONCURRENTLY`, interrupted in
 //! its turn, would leave a second index of another name.
 
-use postgres::Transaction;
 use postgres::types::Type;
 use restow_store::Result;
 
@@ -12,7 +11,7 @@ use super::super::tables::{Tables, quoted};
 use super::expected::Table;
 use super::found::{self, qualified};
 use super::up::opened;
-use crate::engine::postgres::{Fail, Server};
+use crate::engine::postgres::{Fail, Server, Transaction};
 
 const OPERATION: &str = "build an index";
 

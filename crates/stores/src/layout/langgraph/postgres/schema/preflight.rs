@@ -1,6 +1,5 @@
 //! What may be done, asked before anything is done.
 
-use postgres::Transaction;
 use postgres::types::Type;
 use restow_store::{Error, ErrorKind};
 
@@ -8,7 +7,7 @@ use super::super::tables::{Tables, quoted};
 use super::expected::{MIGRATIONS, TABLES};
 use super::found::Found;
 use super::up::Plan;
-use crate::engine::postgres::Fail;
+use crate::engine::postgres::{Fail, Transaction};
 
 const OPERATION: &str = "check what is allowed";
 

@@ -1,6 +1,5 @@
 //! How much there is: threads, rows, bytes.
 
-use postgres::Transaction;
 use postgres::types::Type;
 use restow_store::Result;
 
@@ -8,7 +7,7 @@ use super::super::shape::{judge, resolve};
 use super::super::tables::Tables;
 use super::expected::{BLOBS, CHECKPOINTS, TABLES, WRITES};
 use super::found::{Found, all_side_tables, qualified};
-use crate::engine::postgres::{Fail, Server};
+use crate::engine::postgres::{Fail, Server, Transaction};
 
 const OPERATION: &str = "count what there is";
 

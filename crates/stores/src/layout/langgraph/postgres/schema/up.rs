@@ -4,7 +4,6 @@
 //! built outside of it, so that nobody who writes has to wait. Each round begins with a look, so
 //! that it does not matter who else is at it.
 
-use postgres::Transaction;
 use postgres::error::SqlState;
 use postgres::types::Type;
 use restow_store::feed::Stop;
@@ -17,7 +16,7 @@ use super::found::{Found, qualified};
 use super::index::{self, Build};
 use super::preflight;
 use crate::engine::postgres::alone::code;
-use crate::engine::postgres::{Fail, Server};
+use crate::engine::postgres::{Fail, Server, Transaction};
 
 const OPERATION: &str = "make the tables";
 

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use postgres::Transaction;
 use postgres::types::Type;
 use restow_model::{Key, KeyPart, Record, UnitDigest, UnitId};
 use restow_store::{Current, Error, ErrorKind, Expect, Op, RecordOutcome, UnitOutcome};
@@ -15,7 +14,7 @@ use super::super::tables::{Place, Tables};
 use super::load::{Load, load};
 use super::state::{self, Held};
 use super::{Not, OPERATION, lost, stage};
-use crate::engine::postgres::Fail;
+use crate::engine::postgres::{Fail, Transaction};
 use crate::layout::langgraph::record::{self, CHECKPOINT, UNIT, View, WRITE};
 
 /// The digest of records while they change.

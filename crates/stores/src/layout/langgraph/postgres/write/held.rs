@@ -1,6 +1,5 @@
 //! What is kept of a unit before operations are applied.
 
-use postgres::Transaction;
 use postgres::types::Type;
 use restow_model::{Control, Digest, Token, UnitDigest, UnitId};
 use restow_store::managed::{self, Held, Noted};
@@ -9,7 +8,7 @@ use restow_store::{Current, RegisterName, StoreRecord};
 use super::super::read::Contents;
 use super::super::tables::Tables;
 use super::state::{self, Staged};
-use crate::engine::postgres::{Fail, control, journal};
+use crate::engine::postgres::{Fail, Transaction, control, journal};
 
 /// A unit as it is found under its lock, and what its store says of itself.
 pub(super) struct Look<'l, 'c> {

@@ -2,7 +2,6 @@
 //!
 //! Checkpoints come last: whatever they name is there before them.
 
-use postgres::Transaction;
 use restow_model::{Record, UnitId};
 use restow_store::{Error, ErrorKind};
 
@@ -11,8 +10,8 @@ use super::super::row::{
     self, BlobRow, CheckpointRow, Content, Known, StoredBlob, WriteRow, checkpoint_row, write_row,
 };
 use super::super::tables::{Place, Tables};
-use crate::engine::postgres::Fail;
 use crate::engine::postgres::copy_in::CopyIn;
+use crate::engine::postgres::{Fail, Transaction};
 use crate::layout::langgraph::beside;
 use crate::layout::langgraph::record::{self, View};
 

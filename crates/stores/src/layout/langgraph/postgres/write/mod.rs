@@ -14,7 +14,6 @@ mod unit;
 
 use std::sync::{Mutex, PoisonError};
 
-use postgres::Transaction;
 use postgres::error::SqlState;
 use postgres::types::Type;
 use restow_model::{Dialect, UnitId};
@@ -31,7 +30,7 @@ use super::row::Known;
 use super::schema::expected::VERSION;
 use super::shape::Shape;
 use crate::engine::postgres::alone::code;
-use crate::engine::postgres::{Fail, control, journal, registers};
+use crate::engine::postgres::{Fail, Transaction, control, journal, registers};
 use held::Look;
 use unit::Done;
 

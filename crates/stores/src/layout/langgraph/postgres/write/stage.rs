@@ -1,6 +1,5 @@
 //! Staged copies: begun, promoted in one step, discarded.
 
-use postgres::Transaction;
 use postgres::types::Type;
 use restow_model::{Token, UnitDigest, UnitId};
 use restow_store::{Current, Guard, Stamp, UnitOps, UnitOutcome, managed};
@@ -9,7 +8,7 @@ use super::super::read::{Contents, named};
 use super::super::tables::{Place, Tables};
 use super::Not;
 use super::state::{self, Staged};
-use crate::engine::postgres::Fail;
+use crate::engine::postgres::{Fail, Transaction};
 
 /// The columns of each table of a place, so that promotion does not depend on their order.
 const COLUMNS: [&str; 6] = [

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use postgres::Transaction;
 use postgres::types::Type;
 use restow_model::{Key, KeyPart, Record, UnitId};
 use restow_store::{Guard, KeyRange, Op, RegisterName, Selection, UnitOps};
@@ -14,7 +13,7 @@ use super::super::shape::Shape;
 use super::super::tables::{Place, Tables};
 use super::PREPARED;
 use super::load::Load;
-use crate::engine::postgres::Fail;
+use crate::engine::postgres::{Fail, Transaction};
 use crate::layout::langgraph::record::{self, CHECKPOINT, View, WRITE};
 
 /// A staged copy of a unit.

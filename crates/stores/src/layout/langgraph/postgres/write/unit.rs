@@ -1,6 +1,5 @@
 //! The operations of one unit, with what stands beside its records.
 
-use postgres::Transaction;
 use restow_model::{Control, Generation, UnitDigest};
 use restow_store::managed::{self, After, Beside};
 use restow_store::{Current, Guard, RecordOutcome, Then, UnitOps};
@@ -11,7 +10,7 @@ use super::changes::{Changes, Sum};
 use super::held::Look;
 use super::state::Staged;
 use super::{Not, lost, stage};
-use crate::engine::postgres::{control, journal};
+use crate::engine::postgres::{Transaction, control, journal};
 
 /// What operations came to.
 pub(super) struct Done {
