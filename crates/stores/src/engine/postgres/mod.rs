@@ -161,7 +161,7 @@ impl Server {
         F: FnOnce(&mut Transaction<'_>) -> Result<T, Fail>,
     {
         let settings = self.0.settings.begin_with(is_read);
-        let mut tx = match Transaction::begin(&mut client, is_read, &settings) {
+        let mut tx = match Transaction::begin(&mut client, is_read, settings) {
             Ok(tx) => tx,
             Err(error) => return Begun::Not(error, work),
         };
