@@ -88,7 +88,7 @@ fn run(args: Args, out: &Out) -> restow::Result<Exit> {
     #[cfg(feature = "failpoints")]
     if counts {
         for point in restow::failpoint::Point::ALL {
-            out.note(&format!("{} {}", point.name(), restow::failpoint::passed(*point)));
+            out.note(format!("{} {}", point.name(), restow::failpoint::passed(*point)));
         }
     }
     exit

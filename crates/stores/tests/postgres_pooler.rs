@@ -57,7 +57,7 @@ fn two_take_turns_on_one_connection() {
     let (Some(database), Some(pooler)) = (Database::create(), pooler()) else { return };
     let one = server(&database, &pooler, "?statement_timeout=1min");
     let other = server(&database, &pooler, "?toast_compression=pglz");
-    let make = |tx: &mut postgres::Transaction<'_>| {
+    let make = |tx: &mut restow_stores::engine::postgres::Transaction<'_>| {
         Ok(tx.batch_execute(&format!("CREATE TABLE t (x int); {}", registers::ddl(TABLE)))?)
     };
     one.write("make tables", make).map_err(failed).expect("tables");
