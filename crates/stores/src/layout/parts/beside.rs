@@ -9,17 +9,19 @@ use super::rows::{ReadRows, UnitRow, WriteRows};
 use super::write::{Stop, engine, refused};
 
 /// Reads what the store says of itself.
-pub(super) fn store<R: WriteRows>(rows: &mut R) -> Result<Option<StoreRecord>, Stop<R::Error>> {
+pub(in crate::layout) fn store<R: WriteRows>(
+    rows: &mut R,
+) -> Result<Option<StoreRecord>, Stop<R::Error>> {
     let bytes = rows.store().map_err(engine)?;
     managed::store_record(bytes.as_deref()).map_err(refused)
 }
 
 /// A unit as it is found before it is changed.
-pub(super) struct Look<'l, R> {
-    pub(super) rows: &'l mut R,
-    pub(super) unit: &'l UnitId,
-    pub(super) active: Option<&'l UnitRow>,
-    pub(super) control: Option<Control>,
+pub(in crate::layout) struct Look<'l, R> {
+    pub(in crate::layout) rows: &'l mut R,
+    pub(in crate::layout) unit: &'l UnitId,
+    pub(in crate::layout) active: Option<&'l UnitRow>,
+    pub(in crate::layout) control: Option<Control>,
 }
 
 impl<R: WriteRows> Held for Look<'_, R> {
@@ -47,12 +49,12 @@ impl<R: WriteRows> Held for Look<'_, R> {
 }
 
 /// Says what a unit without control record holds.
-pub(super) fn current(active: Option<&UnitRow>) -> Current {
+pub(in crate::layout) fn current(active: Option<&UnitRow>) -> Current {
     active.map_or(Current::Absent, |row| Current::Unmanaged(Some(row.digest)))
 }
 
 /// Refuses to read from a store that is retired.
-pub(super) fn not_retired<R: ReadRows>(
+pub(in crate::layout) fn not_retired<R: ReadRows>(
     rows: &mut R,
     operation: &'static str,
 ) -> Result<(), Ended<R::Error>> {
@@ -62,7 +64,7 @@ pub(super) fn not_retired<R: ReadRows>(
 }
 
 /// Tells a unit's control record and its writes behind a seq.
-pub(super) fn journal<R: ReadRows>(
+pub(in crate::layout) fn journal<R: ReadRows>(
     rows: &mut R,
     unit: &UnitId,
     after: u64,
@@ -78,7 +80,7 @@ pub(super) fn journal<R: ReadRows>(
 }
 
 /// Forgets a unit's journal up to a seq.
-pub(super) fn trim<R: WriteRows>(
+pub(in crate::layout) fn trim<R: WriteRows>(
     rows: &mut R,
     unit: &UnitId,
     upto: u64,
@@ -89,7 +91,7 @@ pub(super) fn trim<R: WriteRows>(
 }
 
 /// Removes a unit that is still as it was seen, and all that belongs to it.
-pub(super) fn purge<R: WriteRows>(
+pub(in crate::layout) fn purge<R: WriteRows>(
     rows: &mut R,
     unit: &UnitId,
     stamp: &Stamp,

@@ -11,7 +11,7 @@ use super::rows::{PageRow, UnitRow};
 
 /// Why the rows of a unit could not be read or changed.
 #[derive(Debug)]
-pub(super) enum Damage<E> {
+pub(in crate::layout) enum Damage<E> {
     /// The engine failed.
     Engine(E),
     /// A page is not what its digest says.
@@ -35,7 +35,7 @@ impl<E> From<Torn> for Damage<E> {
 
 impl<E> Damage<E> {
     /// Turns damage into the port's error, for an operation on a unit; `store` names where it is.
-    pub(super) fn error(
+    pub(in crate::layout) fn error(
         self,
         operation: &'static str,
         unit: &UnitId,
@@ -54,29 +54,35 @@ impl<E> Damage<E> {
 }
 
 /// Makes the frame that reports a page.
-pub(super) fn page_frame(unit: &UnitId, page: &PageRow, why: String) -> Frame {
+pub(in crate::layout) fn page_frame(unit: &UnitId, page: &PageRow, why: String) -> Frame {
     let first = name(&Bytes::copy_from_slice(&page.first));
-    let place = format!("table restow_page, row {}, records from {first} on", page.page_no);
+    let place = match &page.place {
+        Some(place) => place.to_string(),
+        None => format!("table restow_page, row {}, records from {first} on", page.page_no),
+    };
     Frame::Damaged { unit: Some(unit.clone()), place, why }
 }
 
 /// Makes the frame that reports a record.
-pub(super) fn record_frame(unit: &UnitId, key: &Key, why: String) -> Frame {
+pub(in crate::layout) fn record_frame(unit: &UnitId, key: &Key, why: String) -> Frame {
     Frame::Damaged { unit: Some(unit.clone()), place: format!("record {key}"), why }
 }
 
 /// Makes the frame that reports a control record.
-pub(super) fn control_frame(row: &UnitRow, error: &Error) -> Frame {
+pub(in crate::layout) fn control_frame(row: &UnitRow, error: &Error) -> Frame {
     let place = format!("table restow_unit, row {}, column control", row.unit_no);
     Frame::Damaged { unit: Some(row.unit.clone()), place, why: error.message().to_owned() }
 }
 
 /// Expands a page, checking its bytes against its digest; returns the entries that are wanted.
-pub(super) fn expand(
+pub(in crate::layout) fn expand(
     codec: &mut Codec,
     page: &PageRow,
     wanted: impl Fn(&[u8]) -> bool,
 ) -> Result<Vec<Entry>, String> {
+    if let Some(fault) = &page.fault {
+        return Err(fault.clone());
+    }
     let digest = Digest::from_slice(&page.digest).ok_or("its digest has not 32 bytes")?;
     let raw_len = usize::try_from(page.raw_len).ok().filter(|len| *len <= PAGE_BYTES_MAX);
     let raw_len = raw_len.ok_or("it claims an impossible length")?;

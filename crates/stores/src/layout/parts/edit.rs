@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use restow_model::{Digest, Key, UnitDigest};
+use restow_store::KeyRange;
 use restow_store::parts::part::Codec;
 
 use super::damage::{Damage, expand};
@@ -33,24 +34,24 @@ impl OpenPage {
 }
 
 /// Changes the pages of one unit, or of its staged copy.
-pub(super) struct PageEditor<'c> {
+pub(in crate::layout) struct PageEditor<'c> {
     unit_no: i64,
     codec: &'c mut Codec,
     open: Option<OpenPage>,
     /// Whether pages may be stored; a unit that is new has none to look for.
     stored: bool,
     /// The digest of the unit, changed with every entry.
-    pub(super) digest: UnitDigest,
+    pub(in crate::layout) digest: UnitDigest,
 }
 
 impl<'c> PageEditor<'c> {
-    pub(super) fn new(row: &UnitRow, codec: &'c mut Codec) -> Self {
+    pub(in crate::layout) fn new(row: &UnitRow, codec: &'c mut Codec) -> Self {
         let stored = row.version > 0;
         Self { unit_no: row.unit_no, codec, open: None, stored, digest: row.digest }
     }
 
     /// Returns the digest of the record under a key.
-    pub(super) fn digest_at<R: WriteRows>(
+    pub(in crate::layout) fn digest_at<R: WriteRows>(
         &mut self,
         rows: &mut R,
         key: &Key,
@@ -60,7 +61,7 @@ impl<'c> PageEditor<'c> {
     }
 
     /// Writes an entry; returns the digest of the one that it replaces.
-    pub(super) fn put<R: WriteRows>(
+    pub(in crate::layout) fn put<R: WriteRows>(
         &mut self,
         rows: &mut R,
         entry: Entry,
@@ -89,7 +90,7 @@ impl<'c> PageEditor<'c> {
     }
 
     /// Removes the entry under a key; returns its digest.
-    pub(super) fn remove<R: WriteRows>(
+    pub(in crate::layout) fn remove<R: WriteRows>(
         &mut self,
         rows: &mut R,
         key: &Key,
@@ -104,14 +105,17 @@ impl<'c> PageEditor<'c> {
     }
 
     /// Forgets all pages; the caller removes their rows.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::layout) fn clear(&mut self) {
         self.open = None;
         self.stored = false;
         self.digest = UnitDigest::default();
     }
 
     /// Writes the open page.
-    pub(super) fn finish<R: WriteRows>(&mut self, rows: &mut R) -> Result<(), Damage<R::Error>> {
+    pub(in crate::layout) fn finish<R: WriteRows>(
+        &mut self,
+        rows: &mut R,
+    ) -> Result<(), Damage<R::Error>> {
         let Some(page) = self.open.take() else { return Ok(()) };
         self.write(rows, &page)
     }
@@ -140,7 +144,8 @@ impl<'c> PageEditor<'c> {
         key: &Key,
     ) -> Result<OpenPage, Damage<R::Error>> {
         if !self.stored {
-            return Ok(OpenPage::default());
+            let until = R::IS_PAGE_A_RECORD.then(|| KeyRange::after(key).from);
+            return Ok(OpenPage { until, ..OpenPage::default() });
         }
         let (page, until) = rows.place_of(self.unit_no, key).map_err(Damage::Engine)?;
         let Some(page) = page else { return Ok(OpenPage { until, ..OpenPage::default() }) };

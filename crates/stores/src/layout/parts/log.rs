@@ -10,7 +10,7 @@ use super::rows::{ReadRows, UnitRow, WriteRows};
 const LEARN_BYTES_MAX: usize = 16 << 20;
 
 /// Opens the log of a unit as it is stored.
-pub(super) fn load<R: WriteRows>(
+pub(in crate::layout) fn load<R: WriteRows>(
     rows: &mut R,
     row: &UnitRow,
     codec: &mut Codec,
@@ -33,10 +33,10 @@ pub(super) fn load<R: WriteRows>(
 }
 
 /// Takes runs of elements of one unit as parts, each written as soon as it is complete.
-pub(super) struct PartSink<'r, R> {
-    pub(super) rows: &'r mut R,
-    pub(super) unit_no: i64,
-    pub(super) codec: &'r mut Codec,
+pub(in crate::layout) struct PartSink<'r, R> {
+    pub(in crate::layout) rows: &'r mut R,
+    pub(in crate::layout) unit_no: i64,
+    pub(in crate::layout) codec: &'r mut Codec,
 }
 
 impl<R: WriteRows> Sink for PartSink<'_, R> {
@@ -49,7 +49,7 @@ impl<R: WriteRows> Sink for PartSink<'_, R> {
 }
 
 /// The parts of one unit, as a joiner fetches them.
-pub(super) struct PartRows<'r, R: ReadRows> {
+pub(in crate::layout) struct PartRows<'r, R: ReadRows> {
     rows: &'r mut R,
     unit_no: i64,
     /// What the engine failed with, which is no damage of the unit's.
@@ -58,12 +58,15 @@ pub(super) struct PartRows<'r, R: ReadRows> {
 
 impl<'r, R: ReadRows> PartRows<'r, R> {
     /// Fetches the parts of a unit.
-    pub(super) fn new(rows: &'r mut R, unit_no: i64) -> Self {
+    pub(in crate::layout) fn new(rows: &'r mut R, unit_no: i64) -> Self {
         Self { rows, unit_no, failed: None }
     }
 
     /// Returns what was joined from these parts, unless the engine failed.
-    pub(super) fn joined<T>(self, done: Result<T, Torn>) -> Result<Result<T, Torn>, R::Error> {
+    pub(in crate::layout) fn joined<T>(
+        self,
+        done: Result<T, Torn>,
+    ) -> Result<Result<T, Torn>, R::Error> {
         match self.failed {
             Some(error) => Err(error),
             None => Ok(done),

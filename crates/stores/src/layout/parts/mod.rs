@@ -5,17 +5,17 @@
 //! described in `docs/formats.md`. The mechanism is one for all engines; an engine's folder holds
 //! its tables, and how rows are found and changed in them.
 
-mod beside;
-mod damage;
+pub(in crate::layout) mod beside;
+pub(in crate::layout) mod damage;
 mod edit;
 mod log;
 pub mod page;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod query;
-mod read;
-mod rows;
+pub(in crate::layout) mod read;
+pub(in crate::layout) mod rows;
 mod segments;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-mod write;
+pub(in crate::layout) mod write;

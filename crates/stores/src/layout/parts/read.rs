@@ -13,7 +13,7 @@ use super::damage;
 use super::log::PartRows;
 use super::page::Entry;
 use super::query::LeadsTo;
-use super::rows::{PageRow, ReadRows, UnitRow};
+use super::rows::{NumberedRows, PageRow, ReadRows, UnitRow};
 use crate::engine::fail::Fail;
 
 /// A scan marks its place inside a unit after about so many bytes.
@@ -22,7 +22,7 @@ const MARK_BYTES: usize = 8 << 20;
 const UNITS_AT_ONCE: usize = 256;
 
 /// Why a reader stops early.
-pub(super) enum Ended<E> {
+pub(in crate::layout) enum Ended<E> {
     /// Nobody reads any more.
     Closed,
     /// The engine failed.
@@ -53,7 +53,7 @@ impl<E> From<Torn> for Ended<E> {
 
 impl<E> Ended<E> {
     /// Turns it into why work on an engine stops.
-    pub(super) fn fail(self) -> Fail<E> {
+    pub(in crate::layout) fn fail(self) -> Fail<E> {
         match self {
             Self::Engine(error) => Fail::Engine(error),
             ended => Fail::Stop(ended.stop(|_| Stop::Closed)),
@@ -61,7 +61,7 @@ impl<E> Ended<E> {
     }
 
     /// Turns it into what ends a stream.
-    pub(super) fn stop(self, failed: impl FnOnce(E) -> Stop) -> Stop {
+    pub(in crate::layout) fn stop(self, failed: impl FnOnce(E) -> Stop) -> Stop {
         match self {
             Self::Closed => Stop::Closed,
             Self::Engine(error) => failed(error),
@@ -74,7 +74,7 @@ impl<E> Ended<E> {
 }
 
 /// Reads units into a stream.
-pub(super) struct Reader<'c> {
+pub(in crate::layout) struct Reader<'c> {
     out: &'c FrameSender,
     joiner: Joiner,
     /// The unit whose parts the joiner holds.
@@ -86,12 +86,12 @@ pub(super) struct Reader<'c> {
 }
 
 impl<'c> Reader<'c> {
-    pub(super) fn new(out: &'c FrameSender) -> Result<Self, Torn> {
+    pub(in crate::layout) fn new(out: &'c FrameSender) -> Result<Self, Torn> {
         Ok(Self { out, joiner: Joiner::new()?, joining: -1, reported: -1, sent: None })
     }
 
     /// Reads units by name.
-    pub(super) fn units<R: ReadRows>(
+    pub(in crate::layout) fn units<R: ReadRows>(
         &mut self,
         rows: &mut R,
         units: &[UnitId],
@@ -113,7 +113,7 @@ impl<'c> Reader<'c> {
     }
 
     /// Reads records of a unit, and those under the prefix that the last one of them leads to.
-    pub(super) fn unit_on<R: ReadRows>(
+    pub(in crate::layout) fn unit_on<R: ReadRows>(
         &mut self,
         rows: &mut R,
         unit: UnitId,
@@ -134,7 +134,7 @@ impl<'c> Reader<'c> {
     }
 
     /// Walks a share of a store, from a cursor on.
-    pub(super) fn scan<R: ReadRows>(
+    pub(in crate::layout) fn scan<R: NumberedRows>(
         &mut self,
         rows: &mut R,
         segment: &Segment,
@@ -158,7 +158,7 @@ impl<'c> Reader<'c> {
     }
 
     /// Walks the units of a range of names.
-    fn by_name<R: ReadRows>(
+    pub(in crate::layout) fn by_name<R: ReadRows>(
         &mut self,
         rows: &mut R,
         from: &str,
@@ -195,7 +195,7 @@ impl<'c> Reader<'c> {
     }
 
     /// Walks pages as they are stored.
-    fn by_number<R: ReadRows>(
+    fn by_number<R: NumberedRows>(
         &mut self,
         rows: &mut R,
         from: i64,
@@ -227,7 +227,10 @@ impl<'c> Reader<'c> {
 
     /// Begins a unit; returns its control record, or nothing at all where that cannot be read:
     /// such a unit is not to be taken for one that has none.
-    fn begin(&mut self, row: &UnitRow) -> Result<Option<Option<Control>>, Closed> {
+    pub(in crate::layout) fn begin(
+        &mut self,
+        row: &UnitRow,
+    ) -> Result<Option<Option<Control>>, Closed> {
         if self.joining != row.unit_no {
             self.joiner.clear();
             self.joining = row.unit_no;
@@ -285,7 +288,7 @@ impl<'c> Reader<'c> {
     }
 
     /// Sends the records of a page; returns how many, their bytes, and the last key.
-    fn page<R: ReadRows>(
+    pub(in crate::layout) fn page<R: ReadRows>(
         &mut self,
         rows: &mut R,
         unit: &UnitRow,

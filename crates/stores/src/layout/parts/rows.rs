@@ -4,7 +4,7 @@
 //! are, an engine says how they are found and changed.
 
 use bytes::Bytes;
-use restow_model::{Control, Dialect, Digest, Key, UnitDigest, UnitId};
+use restow_model::{Control, Dialect, Digest, Key, Record, UnitDigest, UnitId};
 use restow_store::managed::{self, Noted, StoredEntry};
 use restow_store::parts::Part;
 use restow_store::{Entry, Keys, Order};
@@ -14,30 +14,30 @@ use super::read::Ended;
 
 /// The row of a unit, or of its staged copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct UnitRow {
+pub(in crate::layout) struct UnitRow {
     /// What pages and parts name it by.
-    pub(super) unit_no: i64,
+    pub(in crate::layout) unit_no: i64,
     /// The unit.
-    pub(super) unit: UnitId,
+    pub(in crate::layout) unit: UnitId,
     /// The language of its payloads.
-    pub(super) dialect: Dialect,
+    pub(in crate::layout) dialect: Dialect,
     /// Count and sums of its records.
-    pub(super) digest: UnitDigest,
+    pub(in crate::layout) digest: UnitDigest,
     /// The number of the next element of its log.
-    pub(super) next: u64,
+    pub(in crate::layout) next: u64,
     /// Rises with every apply; zero where nothing was written yet.
-    pub(super) version: i64,
+    pub(in crate::layout) version: i64,
     /// Not below its greatest checkpoint id.
-    pub(super) newest: Option<String>,
+    pub(in crate::layout) newest: Option<String>,
     /// The last operation that had an id.
-    pub(super) op_id: Option<Digest>,
+    pub(in crate::layout) op_id: Option<Digest>,
     /// The unit's control record, as it is stored; also beside a staged copy that is read.
-    pub(super) control: Option<Vec<u8>>,
+    pub(in crate::layout) control: Option<Vec<u8>>,
 }
 
 impl UnitRow {
     /// Makes the row of a unit that holds nothing yet.
-    pub(super) fn empty(unit_no: i64, unit: UnitId, dialect: Dialect) -> Self {
+    pub(in crate::layout) fn empty(unit_no: i64, unit: UnitId, dialect: Dialect) -> Self {
         Self {
             unit_no,
             unit,
@@ -52,63 +52,67 @@ impl UnitRow {
     }
 
     /// Reads the control record.
-    pub(super) fn control(&self) -> restow_store::Result<Option<Control>> {
+    pub(in crate::layout) fn control(&self) -> restow_store::Result<Option<Control>> {
         self.control.as_deref().map(|bytes| managed::control(bytes, &self.unit)).transpose()
     }
 }
 
 /// What makes a row the staged copy of a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Staging {
+pub(in crate::layout) struct Staging {
     /// The token under which it is staged.
-    pub(super) token: String,
+    pub(in crate::layout) token: String,
     /// What the unit itself has to be when it is promoted.
-    pub(super) active: Vec<u8>,
+    pub(in crate::layout) active: Vec<u8>,
 }
 
 /// A page as it is stored.
 #[derive(Clone, Debug)]
-pub(super) struct PageRow {
+pub(in crate::layout) struct PageRow {
     /// Its number; rises with the order in which pages were written.
-    pub(super) page_no: i64,
+    pub(in crate::layout) page_no: i64,
     /// The first key that it holds.
-    pub(super) first: Vec<u8>,
+    pub(in crate::layout) first: Vec<u8>,
     /// How many bytes it has when it is expanded.
-    pub(super) raw_len: i64,
+    pub(in crate::layout) raw_len: i64,
     /// The digest of those bytes.
-    pub(super) digest: Vec<u8>,
+    pub(in crate::layout) digest: Vec<u8>,
     /// The bytes, compressed by zstd.
-    pub(super) data: Vec<u8>,
+    pub(in crate::layout) data: Vec<u8>,
+    /// Where it is, in an engine without tables.
+    pub(in crate::layout) place: Option<Box<str>>,
+    /// What is known to be wrong with it.
+    pub(in crate::layout) fault: Option<String>,
 }
 
 /// A page that is to be stored.
 #[derive(Clone, Debug)]
-pub(super) struct NewPage {
+pub(in crate::layout) struct NewPage {
     /// The first key that it holds.
-    pub(super) first: Key,
+    pub(in crate::layout) first: Key,
     /// How many records it holds.
-    pub(super) records: usize,
+    pub(in crate::layout) records: usize,
     /// How many bytes it has when it is expanded.
-    pub(super) raw_len: usize,
+    pub(in crate::layout) raw_len: usize,
     /// The digest of those bytes.
-    pub(super) digest: Digest,
+    pub(in crate::layout) digest: Digest,
     /// The bytes, compressed by zstd.
-    pub(super) data: Vec<u8>,
+    pub(in crate::layout) data: Vec<u8>,
 }
 
 /// Where a key belongs: the page that begins at or below it, and the first key behind that page.
-pub(super) type PagePlace = (Option<PageRow>, Option<Bytes>);
+pub(in crate::layout) type PagePlace = (Option<PageRow>, Option<Bytes>);
 
 /// Takes a page and the rows to go on with; says whether it wants another.
-pub(super) type EachPage<'e, R> =
+pub(in crate::layout) type EachPage<'e, R> =
     &'e mut dyn FnMut(&mut R, &PageRow) -> Result<bool, Ended<<R as ReadRows>::Error>>;
 
 /// Takes a page with its unit and the rows to go on with.
-pub(super) type EachNumbered<'e, R> =
+pub(in crate::layout) type EachNumbered<'e, R> =
     &'e mut dyn FnMut(&mut R, &UnitRow, &PageRow) -> Result<(), Ended<<R as ReadRows>::Error>>;
 
 /// Rows that are read.
-pub(super) trait ReadRows: Sized {
+pub(in crate::layout) trait ReadRows: Sized {
     /// Why the engine fails.
     type Error;
 
@@ -130,22 +134,12 @@ pub(super) trait ReadRows: Sized {
         limit: usize,
     ) -> Result<Vec<UnitRow>, Self::Error>;
 
-    /// Lists units that have lost all their pages; one that holds nothing by its control record
-    /// has none.
-    fn units_without_pages(&mut self) -> Result<Vec<UnitId>, Self::Error>;
-
     /// Lists up to `limit` units with their newest checkpoint ids, newest first, skipping some.
     fn newest_units(
         &mut self,
         skip: usize,
         limit: usize,
     ) -> Result<Vec<(UnitId, String)>, Self::Error>;
-
-    /// Counts the units.
-    fn count_units(&mut self) -> Result<u64, Self::Error>;
-
-    /// Finds the unit that so many come before by name.
-    fn unit_at(&mut self, offset: u64) -> Result<Option<UnitId>, Self::Error>;
 
     /// Hands out the pages of a unit that may hold some of the keys, until `each` says `false`.
     fn pages(
@@ -155,6 +149,26 @@ pub(super) trait ReadRows: Sized {
         order: Order,
         each: EachPage<'_, Self>,
     ) -> Result<(), Ended<Self::Error>>;
+
+    /// Finds the part that holds an element of a unit's log.
+    fn part_with(
+        &mut self,
+        unit_no: i64,
+        element: u64,
+    ) -> Result<Option<Part>, Damage<Self::Error>>;
+}
+
+/// Rows that are numbered as they were written, and counted.
+pub(in crate::layout) trait NumberedRows: ReadRows {
+    /// Lists units that have lost all their pages; one that holds nothing by its control record
+    /// has none.
+    fn units_without_pages(&mut self) -> Result<Vec<UnitId>, Self::Error>;
+
+    /// Counts the units.
+    fn count_units(&mut self) -> Result<u64, Self::Error>;
+
+    /// Finds the unit that so many come before by name.
+    fn unit_at(&mut self, offset: u64) -> Result<Option<UnitId>, Self::Error>;
 
     /// Hands out the pages of a range of numbers with their units; those of staged copies are
     /// left out.
@@ -167,22 +181,23 @@ pub(super) trait ReadRows: Sized {
 
     /// Finds the lowest and the highest number of a page.
     fn page_numbers(&mut self) -> Result<(i64, i64), Self::Error>;
-
-    /// Finds the part that holds an element of a unit's log.
-    fn part_with(
-        &mut self,
-        unit_no: i64,
-        element: u64,
-    ) -> Result<Option<Part>, Damage<Self::Error>>;
 }
 
 /// Rows that are changed.
-pub(super) trait WriteRows {
+pub(in crate::layout) trait WriteRows {
     /// Why the engine fails.
     type Error;
 
     /// How long a record's key, and a unit's name, may be.
     const KEY_BYTES_MAX: usize;
+
+    /// Whether each page holds one record; `place_of` then says so of pages that are stored.
+    const IS_PAGE_A_RECORD: bool = false;
+
+    /// Says whether a record's values are to stand in its page, rather than in the log.
+    fn is_kept_whole(&self, _record: &Record) -> bool {
+        false
+    }
 
     /// Reads the bytes of the store's record.
     fn store(&mut self) -> Result<Option<Bytes>, Self::Error>;

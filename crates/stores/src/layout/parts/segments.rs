@@ -4,13 +4,13 @@ use bytes::Bytes;
 use restow_model::UnitId;
 use restow_store::{Enumeration, Segment, UnitPage};
 
-use super::rows::ReadRows;
+use super::rows::{NumberedRows, ReadRows};
 
 /// So many units are listed at once.
 const UNITS_AT_ONCE: usize = 256;
 
 /// Lists the units behind one with their control records, and says where to go on.
-pub(super) fn list<R: ReadRows>(
+pub(in crate::layout) fn list<R: ReadRows>(
     rows: &mut R,
     behind: Option<&UnitId>,
 ) -> Result<(UnitPage, Option<Option<UnitId>>), R::Error> {
@@ -23,7 +23,7 @@ pub(super) fn list<R: ReadRows>(
 }
 
 /// Divides a store into about `want` shares.
-pub(super) fn segments<R: ReadRows>(
+pub(in crate::layout) fn segments<R: NumberedRows>(
     rows: &mut R,
     want: usize,
     by: Enumeration,
@@ -39,7 +39,7 @@ pub(super) fn segments<R: ReadRows>(
 }
 
 /// Returns the names between shares of units of like number.
-fn names<R: ReadRows>(rows: &mut R, want: u64) -> Result<Vec<Bytes>, R::Error> {
+fn names<R: NumberedRows>(rows: &mut R, want: u64) -> Result<Vec<Bytes>, R::Error> {
     let units = rows.count_units()?;
     let shares = want.min(units.max(1));
     let mut bounds = Vec::new();
@@ -51,7 +51,7 @@ fn names<R: ReadRows>(rows: &mut R, want: u64) -> Result<Vec<Bytes>, R::Error> {
 }
 
 /// Returns the numbers between shares of pages.
-fn numbers<R: ReadRows>(rows: &mut R, want: i64) -> Result<Vec<Bytes>, R::Error> {
+fn numbers<R: NumberedRows>(rows: &mut R, want: i64) -> Result<Vec<Bytes>, R::Error> {
     let (low, high) = rows.page_numbers()?;
     let step = ((high - low) / want).max(1);
     let starts = (1..want).map(|n| low + n * step).take_while(|at| *at <= high);

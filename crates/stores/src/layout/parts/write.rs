@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use restow_model::{Control, Dialect, Key, Record, Token, UnitDigest, UnitId, canonical};
 use restow_store::parts::part::Codec;
-use restow_store::parts::{Log, Torn};
+use restow_store::parts::pointer::Piece;
+use restow_store::parts::{Log, Pointer, Torn};
 use restow_store::{
     Capabilities, Current, Error, ErrorKind, Expect, Guard, Op, RecordOutcome, Stamp, Then,
     UnitOps, UnitOutcome, Unsupported, managed,
@@ -20,7 +21,7 @@ use super::page::{Entry, value_names};
 use super::rows::{Staging, UnitRow, WriteRows};
 
 /// What an apply is called in errors.
-pub(super) const OPERATION: &str = "write units";
+pub(in crate::layout) const OPERATION: &str = "write units";
 /// How many bytes one unit may put in one apply.
 const APPLY_BYTES_MAX: usize = 32 << 20;
 /// How many logs stay open from one apply to the next.
@@ -29,7 +30,7 @@ const LOGS_MAX: usize = 4;
 /// Logs of units that are being staged or written to, by unit number, each with the version of the
 /// row that it belongs to.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Logs(Arc<Mutex<HashMap<i64, (i64, Log)>>>);
+pub(in crate::layout) struct Logs(Arc<Mutex<HashMap<i64, (i64, Log)>>>);
 
 impl Logs {
     /// Takes out the log that is as a row says, if it is here.
@@ -42,7 +43,7 @@ impl Logs {
 
 /// Who writes in one transaction.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(in crate::layout) struct Writer {
     pages: Codec,
     parts: Codec,
     logs: Logs,
@@ -52,13 +53,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Makes a writer that shares logs with those before it and beside it.
-    pub(super) fn new(logs: &Logs) -> Result<Self, Torn> {
+    pub(in crate::layout) fn new(logs: &Logs) -> Result<Self, Torn> {
         let (pages, parts, ahead) = (Codec::new()?, Codec::new()?, Vec::new());
         Ok(Self { pages, parts, logs: logs.clone(), ahead })
     }
 
     /// Hands its logs on: what they know is stored now.
-    pub(super) fn committed(&mut self) {
+    pub(in crate::layout) fn committed(&mut self) {
         let mut logs = self.logs.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (unit_no, log) in self.ahead.drain(..) {
             if logs.len() >= LOGS_MAX {
@@ -69,13 +70,13 @@ impl Writer {
     }
 
     /// Forgets the logs that ran ahead of what is stored.
-    pub(super) fn rolled_back(&mut self) {
+    pub(in crate::layout) fn rolled_back(&mut self) {
         self.ahead.clear();
     }
 }
 
 /// Returns what every store of this layout can do.
-pub(super) fn capabilities() -> Capabilities {
+pub(in crate::layout) fn capabilities() -> Capabilities {
     Capabilities {
         apply_bytes_max: APPLY_BYTES_MAX,
         keeps_digests: true,
@@ -85,7 +86,7 @@ pub(super) fn capabilities() -> Capabilities {
 }
 
 /// Says whether a record's key can be held.
-pub(super) fn check<R: WriteRows>(record: &Record) -> Result<(), Unsupported> {
+pub(in crate::layout) fn check<R: WriteRows>(record: &Record) -> Result<(), Unsupported> {
     match record.key.as_bytes().len() <= R::KEY_BYTES_MAX {
         true => Ok(()),
         false => {
@@ -96,7 +97,7 @@ pub(super) fn check<R: WriteRows>(record: &Record) -> Result<(), Unsupported> {
 }
 
 /// Why a unit's operations are not applied.
-pub(super) enum Stop<E> {
+pub(in crate::layout) enum Stop<E> {
     /// This became of them; what was changed for them has to be taken back.
     Outcome(UnitOutcome),
     /// The unit is damaged, or the engine failed.
@@ -111,7 +112,7 @@ impl<E, T: Into<Damage<E>>> From<T> for Stop<E> {
 
 impl<E> Stop<E> {
     /// Returns what became of the unit, or the error that ends the batch: the engine's own.
-    pub(super) fn outcome<F>(
+    pub(in crate::layout) fn outcome<F>(
         self,
         unit: &UnitId,
         store: (&'static str, String),
@@ -125,12 +126,12 @@ impl<E> Stop<E> {
     }
 }
 
-pub(super) fn engine<E>(error: E) -> Stop<E> {
+pub(in crate::layout) fn engine<E>(error: E) -> Stop<E> {
     Stop::Damage(Damage::Engine(error))
 }
 
 /// Applies the operations of one unit.
-pub(super) fn apply<R: WriteRows>(
+pub(in crate::layout) fn apply<R: WriteRows>(
     rows: &mut R,
     writer: &mut Writer,
     ops: &UnitOps,
@@ -263,7 +264,7 @@ fn weight(op: &Op) -> usize {
     }
 }
 
-pub(super) fn refused<E>(error: Error) -> Stop<E> {
+pub(in crate::layout) fn refused<E>(error: Error) -> Stop<E> {
     Stop::Outcome(UnitOutcome::Failed(error))
 }
 
@@ -422,6 +423,7 @@ fn entry<R: WriteRows>(
     let mut body = Vec::with_capacity(1024);
     canonical::encode(&record.body, &mut body);
     let names = value_names(&record.body);
+    let is_whole = sink.rows.is_kept_whole(record);
     let mut pointers = Vec::with_capacity(names.len());
     let mut place = place(&record.key);
     for name in names {
@@ -430,7 +432,11 @@ fn entry<R: WriteRows>(
             let error = Error::new(ErrorKind::Invalid, OPERATION, message);
             Stop::Outcome(UnitOutcome::Failed(error.with("record", record.key.to_string())))
         })?;
-        pointers.push((value.form, log.put(value, place, sink)?.to_bytes()));
+        let pointer = match is_whole {
+            true => Pointer { depth: 0, pieces: vec![Piece::Literal(value.bytes.to_vec())] },
+            false => log.put(value, place, sink)?,
+        };
+        pointers.push((value.form, pointer.to_bytes()));
         place = place.wrapping_add(1);
     }
     let residue = record.residue.clone();

@@ -55,6 +55,8 @@ pub(super) fn page(row: &Row, at: usize) -> Result<(PageRow, bool), postgres::Er
         raw_len: row.try_get(at + 2)?,
         digest: row.try_get(at + 3)?,
         data: data.unwrap_or_default(),
+        place: None,
+        fault: None,
     };
     Ok((page, is_whole))
 }

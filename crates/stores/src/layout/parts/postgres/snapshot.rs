@@ -19,7 +19,9 @@ use super::schema::Tables;
 use crate::engine::postgres::{Fail, Transaction, journal, registers};
 use crate::layout::parts::damage::Damage;
 use crate::layout::parts::read::Ended;
-use crate::layout::parts::rows::{EachNumbered, EachPage, PageRow, ReadRows, UnitRow};
+use crate::layout::parts::rows::{
+    EachNumbered, EachPage, NumberedRows, PageRow, ReadRows, UnitRow,
+};
 
 /// How many pages come at once: few at first, for who wants the first only.
 const PAGES_FIRST: i64 = 2;
@@ -253,18 +255,6 @@ impl ReadRows for Snapshot<'_, '_> {
         Ok(rows)
     }
 
-    fn units_without_pages(&mut self) -> Result<Vec<UnitId>, Fail> {
-        let sql = format!(
-            "SELECT unit FROM {} u WHERE NOT staged AND ({} IS NULL OR \
-             substr(digest, 1, 8) <> decode('0000000000000000', 'hex')) AND NOT EXISTS \
-             (SELECT 1 FROM {} p WHERE p.unit_no = u.unit_no) ORDER BY unit",
-            self.tables.unit,
-            columns::control(self.has_control()?),
-            self.tables.page
-        );
-        self.list(&sql, &[], |row| Ok(UnitId::new(columns::text(row.try_get(0)?))))
-    }
-
     fn newest_units(&mut self, skip: usize, limit: usize) -> Result<Vec<(UnitId, String)>, Fail> {
         let sql = format!(
             "SELECT unit, newest FROM {} WHERE NOT staged AND newest IS NOT NULL \
@@ -277,22 +267,6 @@ impl ReadRows for Snapshot<'_, '_> {
             let unit = UnitId::new(columns::text(row.try_get(0)?));
             Ok((unit, columns::text(row.try_get(1)?)))
         })
-    }
-
-    fn count_units(&mut self) -> Result<u64, Fail> {
-        let sql = format!("SELECT count(*) FROM {} WHERE NOT staged", self.tables.unit);
-        let units: i64 = self.tx.query_typed_one(&sql, &[])?.try_get(0)?;
-        Ok(units as u64)
-    }
-
-    fn unit_at(&mut self, offset: u64) -> Result<Option<UnitId>, Fail> {
-        let sql = format!(
-            "SELECT unit FROM {} WHERE NOT staged ORDER BY unit LIMIT 1 OFFSET $1",
-            self.tables.unit
-        );
-        let values: [Value<'_>; 1] = [(&(offset as i64), Type::INT8)];
-        let read = |row: &Row| Ok(UnitId::new(columns::text(row.try_get(0)?)));
-        Ok(self.list(&sql, &values, read)?.pop())
     }
 
     fn pages(
@@ -355,6 +329,46 @@ impl ReadRows for Snapshot<'_, '_> {
         }
     }
 
+    fn part_with(&mut self, unit_no: i64, element: u64) -> Result<Option<Part>, Damage<Fail>> {
+        if let Some(part) = self.of_run(unit_no, element) {
+            return Ok(Some(part));
+        }
+        if let Some(found) = self.part_ahead(unit_no, element).map_err(Damage::Engine)? {
+            return Ok(found);
+        }
+        self.fetch_parts(unit_no, element).map_err(Damage::Engine)
+    }
+}
+
+impl NumberedRows for Snapshot<'_, '_> {
+    fn units_without_pages(&mut self) -> Result<Vec<UnitId>, Fail> {
+        let sql = format!(
+            "SELECT unit FROM {} u WHERE NOT staged AND ({} IS NULL OR \
+             substr(digest, 1, 8) <> decode('0000000000000000', 'hex')) AND NOT EXISTS \
+             (SELECT 1 FROM {} p WHERE p.unit_no = u.unit_no) ORDER BY unit",
+            self.tables.unit,
+            columns::control(self.has_control()?),
+            self.tables.page
+        );
+        self.list(&sql, &[], |row| Ok(UnitId::new(columns::text(row.try_get(0)?))))
+    }
+
+    fn count_units(&mut self) -> Result<u64, Fail> {
+        let sql = format!("SELECT count(*) FROM {} WHERE NOT staged", self.tables.unit);
+        let units: i64 = self.tx.query_typed_one(&sql, &[])?.try_get(0)?;
+        Ok(units as u64)
+    }
+
+    fn unit_at(&mut self, offset: u64) -> Result<Option<UnitId>, Fail> {
+        let sql = format!(
+            "SELECT unit FROM {} WHERE NOT staged ORDER BY unit LIMIT 1 OFFSET $1",
+            self.tables.unit
+        );
+        let values: [Value<'_>; 1] = [(&(offset as i64), Type::INT8)];
+        let read = |row: &Row| Ok(UnitId::new(columns::text(row.try_get(0)?)));
+        Ok(self.list(&sql, &values, read)?.pop())
+    }
+
     fn pages_numbered(
         &mut self,
         mut from: i64,
@@ -407,15 +421,5 @@ impl ReadRows for Snapshot<'_, '_> {
         );
         let row = self.tx.query_typed_one(&sql, &[])?;
         Ok((row.try_get(0)?, row.try_get(1)?))
-    }
-
-    fn part_with(&mut self, unit_no: i64, element: u64) -> Result<Option<Part>, Damage<Fail>> {
-        if let Some(part) = self.of_run(unit_no, element) {
-            return Ok(Some(part));
-        }
-        if let Some(found) = self.part_ahead(unit_no, element).map_err(Damage::Engine)? {
-            return Ok(found);
-        }
-        self.fetch_parts(unit_no, element).map_err(Damage::Engine)
     }
 }

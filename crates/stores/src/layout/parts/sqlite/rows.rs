@@ -14,7 +14,8 @@ use crate::engine::sqlite::{journal, registers};
 use crate::layout::parts::damage::Damage;
 use crate::layout::parts::read::Ended;
 use crate::layout::parts::rows::{
-    EachNumbered, EachPage, NewPage, PagePlace, PageRow, ReadRows, Staging, UnitRow, WriteRows,
+    EachNumbered, EachPage, NewPage, NumberedRows, PagePlace, PageRow, ReadRows, Staging, UnitRow,
+    WriteRows,
 };
 
 /// The rows that a connection sees.
@@ -54,6 +55,8 @@ fn page(row: &Row<'_>) -> rusqlite::Result<PageRow> {
         raw_len: row.get(2)?,
         digest: row.get(3)?,
         data: row.get(4)?,
+        place: None,
+        fault: None,
     })
 }
 
@@ -170,20 +173,6 @@ impl ReadRows for Rows<'_> {
         statement.query_map(params![name, limit as i64], unit)?.collect()
     }
 
-    fn units_without_pages(&mut self) -> rusqlite::Result<Vec<UnitId>> {
-        let holds_some = match self.has_control {
-            true => "AND (control IS NULL OR substr(digest, 1, 8) <> zeroblob(8))",
-            false => "",
-        };
-        let sql = format!(
-            "SELECT unit FROM restow_unit u WHERE token IS NULL {holds_some} AND NOT EXISTS \
-             (SELECT 1 FROM restow_page p WHERE p.unit_no = u.unit_no) ORDER BY unit"
-        );
-        let mut statement = self.connection.prepare(&sql)?;
-        let units = statement.query_map([], |row| Ok(UnitId::new(row.get::<_, String>(0)?)))?;
-        units.collect()
-    }
-
     fn newest_units(
         &mut self,
         skip: usize,
@@ -194,18 +183,6 @@ impl ReadRows for Rows<'_> {
         let mut statement = self.connection.prepare_cached(sql)?;
         let read = |row: &Row<'_>| Ok((UnitId::new(row.get::<_, String>(0)?), row.get(1)?));
         statement.query_map(params![limit as i64, skip as i64], read)?.collect()
-    }
-
-    fn count_units(&mut self) -> rusqlite::Result<u64> {
-        let sql = "SELECT count(*) FROM restow_unit WHERE token IS NULL";
-        self.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|units| units as u64)
-    }
-
-    fn unit_at(&mut self, offset: u64) -> rusqlite::Result<Option<UnitId>> {
-        let sql = "SELECT unit FROM restow_unit WHERE token IS NULL ORDER BY unit \
-                   LIMIT 1 OFFSET ?1";
-        let read = |row: &Row<'_>| Ok(UnitId::new(row.get::<_, String>(0)?));
-        self.connection.prepare_cached(sql)?.query_row([offset as i64], read).optional()
     }
 
     fn pages(
@@ -241,6 +218,51 @@ impl ReadRows for Rows<'_> {
         Ok(())
     }
 
+    fn part_with(
+        &mut self,
+        unit_no: i64,
+        element: u64,
+    ) -> Result<Option<Part>, Damage<rusqlite::Error>> {
+        let sql = format!(
+            "SELECT {PART} FROM restow_part WHERE unit_no = ?1 AND first <= ?2 \
+             ORDER BY first DESC LIMIT 1"
+        );
+        let fetch = || -> rusqlite::Result<_> {
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            statement.query_row(params![unit_no, element as i64], part).optional()
+        };
+        // A page of the file that cannot be read is told of the record, and the rest goes on.
+        fetch().map_err(|error| Damage::Torn(Torn::Unreadable(error.to_string())))
+    }
+}
+
+impl NumberedRows for Rows<'_> {
+    fn units_without_pages(&mut self) -> rusqlite::Result<Vec<UnitId>> {
+        let holds_some = match self.has_control {
+            true => "AND (control IS NULL OR substr(digest, 1, 8) <> zeroblob(8))",
+            false => "",
+        };
+        let sql = format!(
+            "SELECT unit FROM restow_unit u WHERE token IS NULL {holds_some} AND NOT EXISTS \
+             (SELECT 1 FROM restow_page p WHERE p.unit_no = u.unit_no) ORDER BY unit"
+        );
+        let mut statement = self.connection.prepare(&sql)?;
+        let units = statement.query_map([], |row| Ok(UnitId::new(row.get::<_, String>(0)?)))?;
+        units.collect()
+    }
+
+    fn count_units(&mut self) -> rusqlite::Result<u64> {
+        let sql = "SELECT count(*) FROM restow_unit WHERE token IS NULL";
+        self.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|units| units as u64)
+    }
+
+    fn unit_at(&mut self, offset: u64) -> rusqlite::Result<Option<UnitId>> {
+        let sql = "SELECT unit FROM restow_unit WHERE token IS NULL ORDER BY unit \
+                   LIMIT 1 OFFSET ?1";
+        let read = |row: &Row<'_>| Ok(UnitId::new(row.get::<_, String>(0)?));
+        self.connection.prepare_cached(sql)?.query_row([offset as i64], read).optional()
+    }
+
     fn pages_numbered(
         &mut self,
         from: i64,
@@ -269,23 +291,6 @@ impl ReadRows for Rows<'_> {
     fn page_numbers(&mut self) -> rusqlite::Result<(i64, i64)> {
         let sql = "SELECT coalesce(min(page_no), 0), coalesce(max(page_no), 0) FROM restow_page";
         self.connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
-    }
-
-    fn part_with(
-        &mut self,
-        unit_no: i64,
-        element: u64,
-    ) -> Result<Option<Part>, Damage<rusqlite::Error>> {
-        let sql = format!(
-            "SELECT {PART} FROM restow_part WHERE unit_no = ?1 AND first <= ?2 \
-             ORDER BY first DESC LIMIT 1"
-        );
-        let fetch = || -> rusqlite::Result<_> {
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            statement.query_row(params![unit_no, element as i64], part).optional()
-        };
-        // A page of the file that cannot be read is told of the record, and the rest goes on.
-        fetch().map_err(|error| Damage::Torn(Torn::Unreadable(error.to_string())))
     }
 }
 
