@@ -17,13 +17,16 @@ use crate::layout::langgraph::sqlite::{Description, LangGraphSqlite, shape};
 use crate::layout::parts::postgres::PartsPostgres;
 use crate::layout::parts::query::{NewestFirst, PartsQuery};
 use crate::layout::parts::sqlite::{PartsSqlite, schema};
+#[cfg(feature = "dynamodb")]
+use crate::layout::split::Split;
 
 /// Every pair of layout and engine that can be opened.
-pub const ADDRESSES: [&str; 4] = [
+pub const ADDRESSES: [&str; 5] = [
     "langgraph+sqlite:FILE",
     "langgraph+postgres://USER@HOST/DATABASE",
     "parts+sqlite:FILE",
     "parts+postgres://USER@HOST/DATABASE",
+    "split+dynamodb:TABLE",
 ];
 
 /// What a store is opened for.
@@ -96,6 +99,10 @@ fn open_blocking(address: &Address, access: Access, environment: &Environment) -
     if address.engine.as_deref() == Some("postgres") {
         return open_on_server(address, access, environment);
     }
+    #[cfg(feature = "dynamodb")]
+    if address.engine.as_deref() == Some("dynamodb") {
+        return open_table(address, access, environment);
+    }
     let path = std::path::absolute(&*address.place).map_err(|error| {
         Error::new(ErrorKind::Invalid, "open a store", "the path makes no sense").because(error)
     })?;
@@ -124,6 +131,15 @@ fn open_on_server(address: &Address, access: Access, environment: &Environment) 
         (Some("langgraph"), Access::Write) => tables(LangGraphPostgres::target(server()?)?),
         (Some("parts"), Access::Read) => parts(PartsPostgres::source(server()?)?),
         (Some("parts"), Access::Write) => parts(PartsPostgres::target(server()?)?),
+        _ => return Err(unknown(address)),
+    })
+}
+
+#[cfg(feature = "dynamodb")]
+fn open_table(address: &Address, access: Access, environment: &Environment) -> Result<Opened> {
+    Ok(match (address.layout.as_deref(), access) {
+        (Some("split"), Access::Read) => parts(Split::source(address, environment)?),
+        (Some("split"), Access::Write) => parts(Split::target(address, environment)?),
         _ => return Err(unknown(address)),
     })
 }

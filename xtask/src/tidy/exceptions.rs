@@ -28,6 +28,12 @@ pub(super) const LIST: &[Exception] = &[
     },
     Exception {
         rule: Rule::Word,
+        path: "crates/stores/src/engine/dynamodb/mod.rs",
+        text: "rovider",
+        why: "AWS's SDK calls what gives credentials so, and rustls its cryptography",
+    },
+    Exception {
+        rule: Rule::Word,
         path: "crates/cli/tests/crash/server.rs",
         text: "pg_terminate_backend",
         why: "PostgreSQL calls its function so",

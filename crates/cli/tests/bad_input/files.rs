@@ -197,7 +197,7 @@ fn addresses_that_lead_nowhere() {
     restow: open a store: no store of this layout on this engine is known, address \
         langgraph+redis:cache, known langgraph+sqlite:FILE \
         langgraph+postgres://USER@HOST/DATABASE parts+sqlite:FILE \
-        parts+postgres://USER@HOST/DATABASE
+        parts+postgres://USER@HOST/DATABASE split+dynamodb:TABLE
     --- exit 1
     ");
     assert_snapshot!(to("postgres://host/db"), @r"

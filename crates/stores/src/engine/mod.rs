@@ -1,5 +1,7 @@
 //! Engines: how bytes are kept. They know connections, transactions and errors, and no layout.
 
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
 pub mod fail;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -2,3 +2,5 @@
 
 pub mod langgraph;
 pub mod parts;
+#[cfg(feature = "dynamodb")]
+pub mod split;

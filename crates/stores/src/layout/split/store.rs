@@ -1,0 +1,174 @@
+//! The port's methods over a table.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use restow_model::{Record, UnitId};
+use restow_store::feed::{FrameSender, Purpose, Stop, blocking, produce};
+use restow_store::{
+    Batch, Content, Cursor, Enumeration, Error, Etag, Frames, Purged, RegisterName, Result, Role,
+    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Units,
+    Unsupported,
+};
+
+use super::rows::Rows;
+use super::work::Work;
+use super::{Split, registers, release, scan};
+use crate::layout::parts::beside::{self, not_retired};
+use crate::layout::parts::query::{LeadsTo, NewestFirst};
+use crate::layout::parts::read::{Ended, Reader};
+use crate::layout::parts::rows::ReadRows;
+use crate::layout::parts::write;
+
+impl Split {
+    /// Runs a reader, and its frames as a stream.
+    fn stream<F>(&self, purpose: Purpose, work: F) -> Frames
+    where
+        F: FnOnce(&mut Rows<'_>, &mut Reader<'_>, &FrameSender) -> Result<(), Ended<Error>>
+            + Send
+            + 'static,
+    {
+        let this = self.clone();
+        produce(purpose, move |out: &FrameSender| {
+            let mut rows = Rows::new(&this)?;
+            let done = Reader::new(out).map_err(Ended::Torn);
+            let done = done.and_then(|mut reader| work(&mut rows, &mut reader, out));
+            done.map_err(|ended| ended.stop(Stop::Error))
+        })
+    }
+
+    async fn look<T, F>(&self, operation: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Rows<'_>) -> Result<T, Ended<Error>> + Send + 'static,
+    {
+        let this = self.clone();
+        blocking(operation, move || {
+            let done = work(&mut Rows::new(&this)?);
+            done.map_err(|ended| ended.stop(Stop::Error).error(operation))
+        })
+        .await
+    }
+
+    async fn run<T, F>(&self, operation: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self) -> Result<T> + Send + 'static,
+    {
+        let this = self.clone();
+        blocking(operation, move || work(&this)).await
+    }
+}
+
+fn error(ended: Ended<Error>) -> Error {
+    ended.stop(Stop::Error).error("change a unit")
+}
+
+#[async_trait]
+impl NewestFirst for Split {
+    async fn newest_units(&self, skip: usize, limit: usize) -> Result<Vec<(UnitId, String)>> {
+        self.look("list units", move |rows| {
+            not_retired(rows, "list units")?;
+            rows.newest_units(skip, limit).map_err(Ended::Engine)
+        })
+        .await
+    }
+
+    async fn read_on(&self, unit: UnitId, what: Selection, on: LeadsTo) -> Result<Frames> {
+        Ok(self.stream(Purpose::Read, move |rows, reader, _| reader.unit_on(rows, unit, &what, on)))
+    }
+}
+
+#[async_trait]
+impl Store for Split {
+    fn info(&self) -> &StoreInfo {
+        &self.info
+    }
+
+    fn check(&self, record: &Record) -> Result<(), Unsupported> {
+        write::check::<Work<'_>>(record)
+    }
+
+    async fn prepare(&self, role: Role, id: &str) -> Result<StoreRecord> {
+        let id = id.to_owned();
+        self.run("prepare a table", move |this| {
+            this.to_be_written()?;
+            this.table.create()?;
+            registers::prepare(this, role, &id)
+        })
+        .await
+    }
+
+    async fn segments(&self, want: usize, by: Enumeration) -> Result<Vec<Segment>> {
+        self.run("divide a table", move |this| scan::segments(&this.table, want, by)).await
+    }
+
+    async fn scan(
+        &self,
+        segment: Segment,
+        from: Option<Cursor>,
+        content: Content,
+    ) -> Result<Frames> {
+        Ok(self.stream(Purpose::Scan, move |rows, reader, out| match segment.by {
+            Enumeration::Units => {
+                let all = Selection { content, ..Selection::all() };
+                reader.by_name(rows, "", None, from.as_ref(), &all)
+            }
+            Enumeration::Storage => {
+                scan::by_storage(rows, reader, out, &segment, from.as_ref(), content)
+            }
+        }))
+    }
+
+    async fn read(&self, units: Vec<UnitId>, what: Selection) -> Result<Frames> {
+        Ok(self.stream(Purpose::Read, move |rows, reader, _| reader.units(rows, &units, &what)))
+    }
+
+    async fn units(&self) -> Result<Units> {
+        let page = self.run("list units", release::list).await?;
+        Ok(Box::pin(futures::stream::iter(page.into_iter().map(Ok))))
+    }
+
+    async fn apply(&self, batch: Batch) -> Result<Vec<UnitOutcome>> {
+        self.run(write::OPERATION, move |this| this.apply(&batch.units)).await
+    }
+
+    async fn journal(&self, unit: UnitId, after: u64) -> Result<Told> {
+        self.look("read a journal", move |rows| beside::journal(rows, &unit, after)).await
+    }
+
+    async fn trim(&self, unit: UnitId, upto: u64) -> Result<()> {
+        self.run("trim a journal", move |this| {
+            this.change(&unit, |work| beside::trim(work, &unit, upto).map_err(error))
+        })
+        .await
+    }
+
+    async fn release(&self) -> Result<()> {
+        self.run("release a store", release::release).await
+    }
+
+    async fn purge(&self, unit: UnitId, exactly: Stamp) -> Result<Purged> {
+        self.run("remove a unit", move |this| {
+            this.change(&unit, |work| beside::purge(work, &unit, &exactly).map_err(error))
+        })
+        .await
+    }
+
+    async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>> {
+        self.run("read a register", move |this| registers::read(&this.table, &name)).await
+    }
+
+    async fn register_swap(
+        &self,
+        name: RegisterName,
+        was: Option<Etag>,
+        now: Bytes,
+    ) -> Result<Swap> {
+        self.run("change a register", move |this| {
+            this.to_be_written()?;
+            this.table.create()?;
+            registers::swap(this, &name, was.as_ref(), &now)
+        })
+        .await
+    }
+}

@@ -1,0 +1,33 @@
+//! What a server of DynamoDB's refuses is said in words that say what to do.
+#![allow(clippy::expect_used, reason = "a test ends loudly where it cannot go on")]
+
+mod split_dynamodb_help;
+
+use restow_store::{Address, Environment, Error, ErrorKind};
+use restow_stores::layout::split::Split;
+
+use split_dynamodb_help::*;
+
+async fn refused(address: &str, environment: Environment) -> Error {
+    let address = Address::parse(address).expect("an address");
+    let opened = blocking(move || Split::source(&address, &environment)).await;
+    opened.expect_err("a refusal")
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_is_named() {
+    let Some(place) = place() else { return };
+    let error = refused(&place.address.to_string(), place.environment.clone()).await;
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert!(error.to_string().contains("table restow-test-"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_of() {
+    let keys = [("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "hunter2")];
+    // Nothing listens at the discard port.
+    let address = "split+dynamodb:threads?endpoint=http://127.0.0.1:9";
+    let error = refused(address, Environment::from(keys)).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+}
