@@ -16,6 +16,18 @@ pub(super) struct Exception {
 pub(super) const LIST: &[Exception] = &[
     Exception {
         rule: Rule::Word,
+        path: "crates/stores/src/engine/object/connect.rs",
+        text: "rovider",
+        why: "rustls calls its cryptography so",
+    },
+    Exception {
+        rule: Rule::Word,
+        path: "crates/stores/src/engine/object/connect.rs",
+        text: "tls_backend_preconfigured",
+        why: "reqwest calls its setting so",
+    },
+    Exception {
+        rule: Rule::Word,
         path: "crates/stores/src/engine/postgres/tls.rs",
         text: "rovider",
         why: "rustls calls its cryptography so",
