@@ -95,7 +95,8 @@ fn run(args: Args, out: &Out) -> restow::Result<Exit> {
 }
 
 fn logging(verbose: bool) {
-    let level = if verbose { "restow=debug" } else { "warn" };
+    // What AWS's library found no credentials in is told by the error that it returns.
+    let level = if verbose { "restow=debug" } else { "warn,aws_config=error" };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))
         .with_writer(std::io::stderr)
