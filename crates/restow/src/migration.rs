@@ -147,28 +147,21 @@ impl Migration {
             Some(_) => None,
             None => {
                 // To open it for writing makes what is missing; a migration that has begun misses
-                // its target, and no empty store is to be found in its place.
-                self.find_target(environment, &source).await?;
+                // its target, and no empty store is to be found in its place. Whatever else is
+                // wrong with it is told then.
+                let found = open(&self.target, Access::Read, environment).await;
+                if found.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+                    self.never_had_a_target(&source).await?;
+                }
                 Some(open(&self.target, Access::Write, environment).await?)
             }
         };
         Ok((source, target))
     }
 
-    /// Opens the target to read it; where there is none, none may have been there before.
-    async fn find_target(
-        &self,
-        environment: &Environment,
-        source: &Opened,
-    ) -> Result<Option<Opened>> {
-        match open(&self.target, Access::Read, environment).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let target = self.target.to_string();
-                Pair::without_its_target(&self.name, &*source.store, &target).await?;
-                Ok(None)
-            }
-            target => target.map(Some),
-        }
+    /// Refuses that the target is not there where units may live in it.
+    async fn never_had_a_target(&self, source: &Opened) -> Result<()> {
+        Pair::without_its_target(&self.name, &*source.store, &self.target.to_string()).await
     }
 
     /// Joins the opened source with the place of a target that was given up for lost.
@@ -180,8 +173,11 @@ impl Migration {
     /// Joins the stores to look at them, and changes nothing; `None` before the migration began.
     pub async fn look(&self, environment: &Environment) -> Result<Option<Pair>> {
         let source = open(&self.source, Access::Read, environment).await?;
-        let Some(target) = self.find_target(environment, &source).await? else {
-            return Ok(None);
+        let target = match open(&self.target, Access::Read, environment).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return self.never_had_a_target(&source).await.map(|()| None);
+            }
+            target => target?,
         };
         Pair::find(&self.name, source.store, target.store).await
     }
