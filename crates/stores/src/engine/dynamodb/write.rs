@@ -77,6 +77,19 @@ impl Check {
     }
 }
 
+/// Gives a request its table and its condition: AWS's builders have these methods in common, and
+/// no trait.
+macro_rules! on_condition {
+    ($builder:expr, $table:expr, $check:expr) => {{
+        let (condition, values, name) = $check.condition();
+        $builder
+            .table_name($table)
+            .set_condition_expression(condition)
+            .set_expression_attribute_values(values)
+            .set_expression_attribute_names(name.map(|name| [name].into()))
+    }};
+}
+
 impl Write {
     /// Returns how many bytes it has of those that a transaction may hold.
     pub fn bytes(&self) -> usize {
@@ -90,28 +103,16 @@ impl Write {
         let all = TransactWriteItem::builder();
         Ok(match self {
             Self::Put(item, check) => {
-                let (condition, values, name) = check.condition();
-                let put = Put::builder().table_name(table).set_item(Some(item.clone()));
-                let put = put.set_condition_expression(condition);
-                let put = put.set_expression_attribute_values(values);
-                let put = put.set_expression_attribute_names(name.map(|name| [name].into()));
-                all.put(put.build()?)
+                let put = Put::builder().set_item(Some(item.clone()));
+                all.put(on_condition!(put, table, check).build()?)
             }
             Self::Delete(place, check) => {
-                let (condition, values, name) = check.condition();
-                let delete = Delete::builder().table_name(table).set_key(Some(at(place)));
-                let delete = delete.set_condition_expression(condition);
-                let delete = delete.set_expression_attribute_values(values);
-                let delete = delete.set_expression_attribute_names(name.map(|name| [name].into()));
-                all.delete(delete.build()?)
+                let delete = Delete::builder().set_key(Some(at(place)));
+                all.delete(on_condition!(delete, table, check).build()?)
             }
             Self::Look(place, check) => {
-                let (condition, values, name) = check.condition();
-                let look = ConditionCheck::builder().table_name(table).set_key(Some(at(place)));
-                let look = look.set_condition_expression(condition);
-                let look = look.set_expression_attribute_values(values);
-                let look = look.set_expression_attribute_names(name.map(|name| [name].into()));
-                all.condition_check(look.build()?)
+                let look = ConditionCheck::builder().set_key(Some(at(place)));
+                all.condition_check(on_condition!(look, table, check).build()?)
             }
         }
         .build())
@@ -157,11 +158,8 @@ impl Table {
 
     /// Writes an item if a check holds; says whether it did.
     pub fn put_if(&self, item: Item, check: &Check) -> Result<bool> {
-        let (condition, values, name) = check.condition();
-        let request = self.client.put_item().table_name(&self.settings.table);
-        let request = request.set_item(Some(item)).set_condition_expression(condition);
-        let request = request.set_expression_attribute_values(values);
-        let request = request.set_expression_attribute_names(name.map(|name| [name].into()));
+        let request = self.client.put_item().set_item(Some(item));
+        let request = on_condition!(request, &self.settings.table, check);
         let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
         match self.wait(request.send()) {
             Ok(answer) => {
@@ -177,11 +175,8 @@ impl Table {
 
     /// Removes an item if a check holds; says whether it did.
     pub fn delete_if(&self, place: &Place, check: &Check) -> Result<bool> {
-        let (condition, values, name) = check.condition();
-        let request = self.client.delete_item().table_name(&self.settings.table);
-        let request = request.set_key(Some(at(place))).set_condition_expression(condition);
-        let request = request.set_expression_attribute_values(values);
-        let request = request.set_expression_attribute_names(name.map(|name| [name].into()));
+        let request = self.client.delete_item().set_key(Some(at(place)));
+        let request = on_condition!(request, &self.settings.table, check);
         let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
         match self.wait(request.send()) {
             Ok(answer) => {

@@ -53,6 +53,16 @@ pub(in crate::layout) fn current(active: Option<&UnitRow>) -> Current {
     active.map_or(Current::Absent, |row| Current::Unmanaged(Some(row.digest)))
 }
 
+/// Lists units, those with the newest checkpoints first, where the store is not retired.
+pub(in crate::layout) fn newest_units<R: ReadRows>(
+    rows: &mut R,
+    skip: usize,
+    limit: usize,
+) -> Result<Vec<(UnitId, String)>, Ended<R::Error>> {
+    not_retired(rows, "list units")?;
+    rows.newest_units(skip, limit).map_err(Ended::Engine)
+}
+
 /// Refuses to read from a store that is retired.
 pub(in crate::layout) fn not_retired<R: ReadRows>(
     rows: &mut R,

@@ -13,10 +13,9 @@ use restow_store::{
 use super::rows::Rows;
 use super::work::Work;
 use super::{Split, registers, release, scan};
-use crate::layout::parts::beside::{self, not_retired};
+use crate::layout::parts::beside::{self, newest_units};
 use crate::layout::parts::query::{LeadsTo, NewestFirst};
 use crate::layout::parts::read::{Ended, Reader};
-use crate::layout::parts::rows::ReadRows;
 use crate::layout::parts::write;
 
 impl Split {
@@ -66,11 +65,7 @@ fn error(ended: Ended<Error>) -> Error {
 #[async_trait]
 impl NewestFirst for Split {
     async fn newest_units(&self, skip: usize, limit: usize) -> Result<Vec<(UnitId, String)>> {
-        self.look("list units", move |rows| {
-            not_retired(rows, "list units")?;
-            rows.newest_units(skip, limit).map_err(Ended::Engine)
-        })
-        .await
+        self.look("list units", move |rows| newest_units(rows, skip, limit)).await
     }
 
     async fn read_on(&self, unit: UnitId, what: Selection, on: LeadsTo) -> Result<Frames> {

@@ -29,10 +29,9 @@ use restow_store::{
 
 use crate::engine::fail::Fail as EngineFail;
 use crate::engine::postgres::{Fail, Server, Transaction, registers};
-use crate::layout::parts::beside::{self, not_retired};
+use crate::layout::parts::beside::{self, newest_units};
 use crate::layout::parts::query::{LeadsTo, NewestFirst};
 use crate::layout::parts::read::{Ended, Reader};
-use crate::layout::parts::rows::ReadRows;
 use crate::layout::parts::segments::{list, segments};
 use crate::layout::parts::write;
 use apply::Writers;
@@ -220,11 +219,7 @@ fn error(stop: Stop) -> Error {
 #[async_trait]
 impl NewestFirst for PartsPostgres {
     async fn newest_units(&self, skip: usize, limit: usize) -> Result<Vec<(UnitId, String)>> {
-        self.look("list units", move |rows| {
-            not_retired(rows, "list units")?;
-            rows.newest_units(skip, limit).map_err(Ended::Engine)
-        })
-        .await
+        self.look("list units", move |rows| newest_units(rows, skip, limit)).await
     }
 
     async fn read_on(&self, unit: UnitId, what: Selection, on: LeadsTo) -> Result<Frames> {

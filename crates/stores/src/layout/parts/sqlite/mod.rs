@@ -25,10 +25,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::engine::sqlite::files::{Files, Moment};
 use crate::engine::sqlite::source::Source;
 use crate::engine::sqlite::{Database, Fail, failed, look_before, registers};
-use crate::layout::parts::beside::{self, not_retired};
+use crate::layout::parts::beside::{self, newest_units};
 use crate::layout::parts::query::{LeadsTo, NewestFirst};
 use crate::layout::parts::read::{Ended, Reader};
-use crate::layout::parts::rows::ReadRows;
 use crate::layout::parts::segments::{list, segments};
 use crate::layout::parts::write::{self, Logs, Writer};
 use rows::Rows;
@@ -149,11 +148,7 @@ impl PartsSqlite {
 #[async_trait]
 impl NewestFirst for PartsSqlite {
     async fn newest_units(&self, skip: usize, limit: usize) -> Result<Vec<(UnitId, String)>> {
-        self.look("list units", move |rows| {
-            not_retired(rows, "list units")?;
-            rows.newest_units(skip, limit).map_err(Ended::Engine)
-        })
-        .await
+        self.look("list units", move |rows| newest_units(rows, skip, limit)).await
     }
 
     async fn read_on(&self, unit: UnitId, what: Selection, on: LeadsTo) -> Result<Frames> {
