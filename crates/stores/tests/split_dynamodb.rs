@@ -115,41 +115,6 @@ async fn what_others_wrote_is_replaced_and_cleared_with_the_unit() {
 }
 
 #[tokio::test]
-async fn lost_splits_are_named_and_the_rest_goes_on() {
-    let Some(place) = place() else { return };
-    let store = place.target().await;
-    let empty = aws_map();
-    let mut items = thread();
-    let mut split = item("thread", "checkpoint##1eg", &[]);
-    split.insert("isSplit".into(), aws_bool());
-    for name in ["splitMetadata", "messageSplitData", "contentSplitData"] {
-        split.insert(name.into(), empty.clone());
-    }
-    items.push(split);
-    items.push(item("thread", "split#checkpoint##1eg#part#0001", &[]));
-    place.past(|table| table.put_all(items)).await;
-    let frames = frames(&store, "thread").await;
-    let damaged: Vec<_> = frames
-        .iter()
-        .filter_map(|frame| match frame {
-            Frame::Damaged { place, why, .. } => Some(format!("{place}: {why}")),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(damaged.len(), 2, "{damaged:?}");
-    assert!(damaged[0].starts_with("item checkpoint##1eg: it was split"), "{damaged:?}");
-    assert_eq!(frames.iter().filter(|f| matches!(f, Frame::Record(_))).count(), 2);
-}
-
-fn aws_map() -> aws_sdk_dynamodb::types::AttributeValue {
-    aws_sdk_dynamodb::types::AttributeValue::M(std::collections::HashMap::new())
-}
-
-fn aws_bool() -> aws_sdk_dynamodb::types::AttributeValue {
-    aws_sdk_dynamodb::types::AttributeValue::Bool(true)
-}
-
-#[tokio::test]
 async fn large_records_are_whole_and_leave_no_parts_behind() {
     let Some(place) = place() else { return };
     let store = place.target().await;

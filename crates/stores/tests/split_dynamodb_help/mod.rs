@@ -1,6 +1,8 @@
 //! Tables of tests, each gone from nobody's sight: the server forgets all when it ends.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub(crate) mod splits;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -111,8 +113,12 @@ pub(crate) async fn records(store: &Split, unit: &str) -> Vec<Record> {
     let frames = frames(store, unit).await;
     let damaged = frames.iter().find(|frame| matches!(frame, Frame::Damaged { .. }));
     assert_eq!(damaged, None);
-    let records = frames.into_iter().filter_map(|frame| match frame {
-        Frame::Record(record) => Some(record),
+    records_of(&frames)
+}
+
+pub(crate) fn records_of(frames: &[Frame]) -> Vec<Record> {
+    let records = frames.iter().filter_map(|frame| match frame {
+        Frame::Record(record) => Some(record.clone()),
         _ => None,
     });
     records.collect()

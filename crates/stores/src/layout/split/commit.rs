@@ -17,7 +17,7 @@ use super::item::{self, Bytes};
 use super::log::{self, Directory, Listed};
 use super::objects::{self, OBJECT_BYTES_MAX, Objects};
 use super::work::{Change, Work, objects_of};
-use super::{names, registers, sweep, unit};
+use super::{names, registers, splitter, sweep, unit};
 use crate::engine::dynamodb::{
     Check, Item, Place, SORT, TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write, at,
     bytes, number, text, text_of,
@@ -56,6 +56,15 @@ struct Plan {
     written: Vec<(i64, u64)>,
     /// The objects that are not needed any more.
     dead: Vec<(i64, u64)>,
+    /// The items of a splitter's parts that are not needed any more.
+    parts: Vec<String>,
+}
+
+impl Plan {
+    /// Says whether something is not needed any more once all is done.
+    fn leaves(&self) -> bool {
+        !self.dead.is_empty() || !self.parts.is_empty()
+    }
 }
 
 impl Work<'_> {
@@ -117,7 +126,7 @@ impl Work<'_> {
                     None => Ok(()),
                 };
                 let is_left = !self.head.garbage.is_empty() || self.head.hides;
-                let is_left = is_left || !plan.dead.is_empty() || self.head.is_spent();
+                let is_left = is_left || plan.leaves() || self.head.is_spent();
                 tidied.and_then(|()| match is_left {
                     true => sweep::unit(self.split, &self.unit),
                     false => Ok(()),
@@ -156,6 +165,7 @@ impl Work<'_> {
                 plan.dead.extend(objects_of(&item));
             }
             plan.dead.extend(stored.iter().filter_map(objects_of));
+            plan.parts.extend(stored.iter().flat_map(splitter::parts).cloned());
             self.others.remove(&key.as_bytes()[..]);
             let Some(space) = self.spaces.get(&unit_no).copied() else { continue };
             if let Change::Put(page) = change {
@@ -267,9 +277,10 @@ impl Work<'_> {
             let place: Place = (names::partition(&self.unit), names::intent(self.stamp));
             plan.writes.push(Write::Delete(place, Check::Any));
         }
-        if !plan.dead.is_empty() {
+        if plan.leaves() {
             let mut item = self.own(names::dead(self.stamp));
             item.insert("objects".into(), bytes(sweep::list(&plan.dead)));
+            splitter::note(&mut item, plan.parts.clone());
             plan.writes.push(Write::Put(item, Check::Any));
         }
         self.renumber();

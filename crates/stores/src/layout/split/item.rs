@@ -9,7 +9,7 @@ use restow_store::parts::Pointer;
 use restow_store::parts::part::Codec;
 use restow_store::parts::pointer::Piece;
 
-use super::names;
+use super::{names, splitter};
 use crate::engine::dynamodb::{Item, SORT, bytes, bytes_of, number, number_of, text, text_of};
 use crate::layout::langgraph::order::{OrderLog, Orders};
 use crate::layout::langgraph::record::{self, Payload, PayloadView, View};
@@ -29,8 +29,8 @@ const DIGEST: &str = "pageDigest";
 pub(super) const STAMP: &str = "stamp";
 pub(super) const OBJECTS: &str = "objects";
 /// What the known applications call their attributes.
-const CHECKPOINT: &str = "checkpoint";
-const METADATA: &str = "metadata";
+pub(super) const CHECKPOINT: &str = "checkpoint";
+pub(super) const METADATA: &str = "metadata";
 const PARENT: &str = "parentCheckpointId";
 const VALUE: &str = "value";
 
@@ -213,10 +213,10 @@ fn packed(entries: &[Entry], codec: &mut Codec) -> Result<(usize, Digest, Vec<u8
 /// Reads an item that a known application wrote: its record's entry and its payload.
 pub(super) fn foreign(item: &Item) -> Result<(Entry, Vec<u8>), String> {
     let name = text_of(item, SORT).unwrap_or_default();
-    let key = key_of(item).ok_or("it has the name of no record")?;
-    if item.contains_key("isSplit") || item.contains_key("splitMetadata") {
-        return Err(split(item));
+    if let Some(why) = splitter::fault(item) {
+        return Err(why.to_owned());
     }
+    let key = key_of(item).ok_or("it has the name of no record")?;
     let record = if name.starts_with("checkpoint#") {
         let payload = text_of(item, CHECKPOINT).ok_or("it has no checkpoint")?;
         let raw = text_of(item, METADATA).ok_or("it has no metadata")?;
@@ -260,24 +260,6 @@ fn entry_of(record: &Record) -> (Entry, Vec<u8>) {
     let pointers = pointers.collect();
     let (key, residue) = (record.key.clone(), record.residue.clone());
     (Entry { key, body: body.into(), pointers, residue }, payload)
-}
-
-/// Says what is left of a record that the known splitter split.
-fn split(item: &Item) -> String {
-    let map = |name: &str| item.get(name).and_then(|value| value.as_m().ok());
-    let is_empty = |name: &str| map(name).is_none_or(|map| map.is_empty());
-    let stored = !is_empty("messageSplitData") || !is_empty("contentSplitData");
-    let total = map("splitMetadata").and_then(|map| number_of::<u64>(map, "totalParts"));
-    match (stored, total) {
-        (false, _) => "it was split, and its parts were stored empty: the state is lost, save \
-                       what other checkpoints of the thread hold"
-            .into(),
-        (true, Some(total)) => format!(
-            "it was split into {total} parts by another program, and this version does not put \
-             them together"
-        ),
-        (true, None) => "it was split, and does not say into how many parts".into(),
-    }
 }
 
 /// Returns what a page of one record adds to its unit's digest.

@@ -19,6 +19,7 @@ mod registers;
 mod release;
 mod rows;
 mod scan;
+mod splitter;
 mod store;
 mod sweep;
 mod unit;

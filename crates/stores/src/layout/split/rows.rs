@@ -74,7 +74,8 @@ impl<'s> Rows<'s> {
         }
     }
 
-    fn at_hand(&self, unit_no: i64) -> Result<(UnitId, Arc<Seen>)> {
+    /// Returns a unit that was looked up.
+    pub(super) fn at_hand(&self, unit_no: i64) -> Result<(UnitId, Arc<Seen>)> {
         let held = self.units.get(&unit_no).map(|(unit, _, seen)| (unit.clone(), seen.clone()));
         held.ok_or_else(|| {
             Error::new(ErrorKind::Failed, "read a unit", "the unit was not looked up")

@@ -12,7 +12,7 @@ use restow_store::{
 use super::head::Head;
 use super::rows::Rows;
 use super::unit::{self, is_seen, key_or_name};
-use super::{item, names};
+use super::{item, names, splitter};
 use crate::engine::dynamodb::{Item, PARTITION, Place, SORT, Table, text_of};
 use crate::layout::langgraph::dialect;
 use crate::layout::parts::read::{Ended, Reader};
@@ -129,12 +129,20 @@ fn piece(
     if items.is_empty() {
         return Ok(());
     }
+    let is_split = items.values().any(splitter::is_piece);
     let row = match &head.active {
-        // Values may need parts that lie elsewhere in the unit.
-        Some(_) => rows.unit_of(name, &head.etag).map_err(Ended::Engine)?,
-        None => Some(UnitRow::empty(-1, name.clone(), language(items.values()))),
+        None if !is_split => Some(UnitRow::empty(-1, name.clone(), language(items.values()))),
+        // Values, or a checkpoint that was split, may need what lies elsewhere in the unit.
+        _ => rows.unit_of(name, &head.etag).map_err(Ended::Engine)?,
     };
     let Some(row) = row else { return Ok(()) };
+    if is_split {
+        let (_, seen) = rows.at_hand(row.unit_no).map_err(Ended::Engine)?;
+        items.retain(|key, item| !splitter::is_piece(item) || seen.items.contains_key(key));
+        for (key, item) in items.iter_mut().filter(|(_, item)| splitter::is_piece(item)) {
+            item.clone_from(seen.items.get(key).unwrap_or(&Item::new()));
+        }
+    }
     let Some(control) = reader.begin(&row)? else { return Ok(()) };
     let mut keys: Vec<_> = items.keys().cloned().collect();
     keys.sort();

@@ -12,7 +12,7 @@ use super::head::{ETAG, Head};
 use super::item::SPACE;
 use super::log::Directory;
 use super::work::objects_of;
-use super::{Split, names, unit as units};
+use super::{Split, names, splitter, unit as units};
 use crate::engine::dynamodb::{Check, Item, Place, Range, SORT, bytes_of, number_of, text_of};
 
 /// Writes a list of objects: stamps, and how many there are of each.
@@ -78,6 +78,9 @@ pub(super) fn unit(split: &Split, unit: &UnitId) -> Result<()> {
 
 fn gather(head: &Head, items: Vec<Item>) -> Garbage {
     let mut garbage = Garbage::default();
+    let first = items.iter().filter(|item| splitter::is_first(item));
+    let split: BTreeSet<_> =
+        first.filter_map(|item| Some(text_of(item, SORT)?.to_owned())).collect();
     for item in items {
         let Some(place) = crate::engine::dynamodb::place_of(&item) else { continue };
         let name = &*place.1;
@@ -90,6 +93,12 @@ fn gather(head: &Head, items: Vec<Item>) -> Garbage {
             }
         } else if names::is_dead(name) {
             garbage.objects.extend(listed(&item));
+            // Another may have split the record since.
+            let is_left =
+                |part: &&String| splitter::part_of(part).is_some_and(|(of, _)| !split.contains(of));
+            let parts = splitter::parts(&item).iter().filter(is_left);
+            let parts = parts.map(|part| ((place.0.clone(), part.clone()), Check::Without(SPACE)));
+            garbage.shared.extend(parts);
             garbage.items.push(place);
         } else if is_left {
             garbage.objects.extend(objects_of(&item));

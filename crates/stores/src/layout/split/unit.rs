@@ -8,7 +8,7 @@ use restow_store::{Error, ErrorKind, Result};
 use super::head::Head;
 use super::item::{self, SPACE};
 use super::log::{Directory, Parts};
-use super::names;
+use super::{names, splitter};
 use crate::engine::dynamodb::{Item, Range, SORT, Table, number_of, text_of};
 use crate::layout::langgraph::dialect;
 use crate::layout::parts::rows::UnitRow;
@@ -108,7 +108,7 @@ pub(super) fn seen(unit: &UnitId, head: &Head, found: Vec<Item>, which: Which) -
     let space = row.as_ref().map(|row| row.unit_no);
     let (mut items, mut parts) = (BTreeMap::new(), Parts::new());
     let (mut faults, mut others, mut language) = (Vec::new(), UnitDigest::default(), Dialect::Any);
-    for item in found {
+    for item in splitter::joined(found) {
         let name = text_of(&item, SORT).unwrap_or_default().to_owned();
         if name.starts_with("restow#log#") && space.is_some() && names::space_of(&name) == space {
             match Directory::of(&item) {
