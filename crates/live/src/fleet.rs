@@ -9,7 +9,7 @@ use restow_model::{Bucket, Control, UnitId};
 use restow_store::{Error, Result, UnitHead, Units};
 
 use crate::protocol::{Goal, Home};
-use crate::view::{Seen, Standing, Status, View};
+use crate::view::{Seen, Standing, View};
 use crate::{Moved, Pair, Router, Side};
 
 /// So many units are put in order at once; the others wait for the next pass.
@@ -50,54 +50,13 @@ impl Listed {
     }
 
     /// Returns what decisions rest on, as far as a list tells.
-    fn seen(&self, pair: &Pair) -> Seen {
+    pub(crate) fn seen(&self, pair: &Pair) -> Seen {
         let view = |side| {
             let control = self.control(side).map(Standing::of);
             let has_records = self.has(side).is_some();
             View { control, has_records, ..View::nothing(pair.without(side)) }
         };
         Seen { source: view(Side::Source), target: view(Side::Target) }
-    }
-}
-
-/// Where the units of a migration are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standings {
-    /// How many units there are.
-    pub units: u64,
-    /// How many live at the source.
-    pub at_source: u64,
-    /// How many live at the target.
-    pub at_target: u64,
-    /// How many are sealed: on their way, until anybody touches them.
-    pub sealed: u64,
-    /// How many have a copy that is being filled.
-    pub staging: u64,
-    /// How many are not where the configuration wants them.
-    pub misplaced: u64,
-    /// How many units have no replica of their last write in the store that is not their home.
-    pub uncopied: u64,
-    /// How many units at the target have an older copy at the source, or none: what a rollback
-    /// would have to move first.
-    pub mirror_lag: u64,
-    /// How many units have two homes, copies of one generation and different content, or a control
-    /// record that cannot be read: damage.
-    pub damaged: u64,
-    /// The first of those, with what is wrong.
-    pub damaged_units: Vec<(UnitId, String)>,
-}
-
-impl Standings {
-    /// Says whether every unit at the target has an equal copy at the source.
-    pub fn rollback_ready(&self) -> bool {
-        self.mirror_lag == 0 && self.damaged == 0
-    }
-
-    fn is_damaged(&mut self, unit: &UnitId, why: impl Into<String>) {
-        self.damaged += 1;
-        if self.damaged_units.len() < NAMED_MAX {
-            self.damaged_units.push((unit.clone(), why.into()));
-        }
     }
 }
 
@@ -136,62 +95,6 @@ impl Router {
         let source = self.pair().store(Side::Source).units().await?;
         let target = self.pair().store(Side::Target).units().await?;
         Ok(joined(source, target))
-    }
-
-    /// Counts where all units are, from a list of both stores.
-    ///
-    /// The stores are listed one beside the other, not at one moment: a unit that moves meanwhile
-    /// counts as sealed or as what it was.
-    pub async fn standings(&self) -> Result<Standings> {
-        let mut units = Box::pin(self.units().await?);
-        let mut count = Standings::default();
-        while let Some(listed) = units.next().await {
-            self.count(&listed?, &mut count);
-        }
-        Ok(count)
-    }
-
-    fn count(&self, listed: &Listed, count: &mut Standings) {
-        count.units += 1;
-        if let Some(error) = &listed.damage {
-            return count.is_damaged(&listed.unit, error.to_string());
-        }
-        let seen = listed.seen(self.pair());
-        let is_staged = |side| seen.at(side).staging().is_some();
-        count.staging += u64::from(Side::BOTH.into_iter().any(is_staged));
-        let home = match self.home_of(&seen) {
-            Home::At(side) | Home::Legacy(side) => side,
-            Home::Sealed(_) => {
-                count.sealed += 1;
-                return;
-            }
-            Home::Unclear => {
-                if Side::BOTH.into_iter().all(|side| seen.at(side).is(Status::Live)) {
-                    return count.is_damaged(&listed.unit, "both stores are its home");
-                }
-                count.sealed += 1;
-                return;
-            }
-        };
-        match home {
-            Side::Source => count.at_source += 1,
-            Side::Target => count.at_target += 1,
-        }
-        count.misplaced += u64::from(self.wanted(&listed.unit) != home);
-        let lacks = |side| self.needs(Errand::Copy(side), listed).is_some();
-        count.uncopied += u64::from(Side::BOTH.into_iter().any(lacks));
-        let at = |side: Side| seen.at(side).control.map(|c| (c.generation.seq, c.digest));
-        let replica = seen.at(home.other());
-        if let (Some((seq, digest)), Some((other, content))) = (at(home), at(home.other())) {
-            let is_copy = replica.staging().is_none() && replica.generation().term > 0;
-            if is_copy && seq == other && digest != content {
-                count.is_damaged(&listed.unit, "the stores hold two contents of one write");
-            }
-        }
-        if home == Side::Target {
-            let seq = |side: Side| seen.at(side).generation().seq;
-            count.mirror_lag += u64::from(seq(Side::Source) < seq(Side::Target));
-        }
     }
 
     /// Does an errand for every unit that needs it, in the order of buckets.
@@ -310,7 +213,7 @@ impl Swept {
 }
 
 /// Joins two lists that ascend.
-fn joined(source: Units, target: Units) -> impl Stream<Item = Result<Listed>> + Send {
+pub(crate) fn joined(source: Units, target: Units) -> impl Stream<Item = Result<Listed>> + Send {
     let lists = (source.peekable(), target.peekable());
     stream::unfold(lists, |(mut source, mut target)| async move {
         let left = std::pin::Pin::new(&mut source).peek().await.map(key);
