@@ -5,7 +5,7 @@ mod split_dynamodb_help;
 
 use std::sync::Arc;
 
-use restow_model::{Body, Form, Key, Record, UnitId, Value};
+use restow_model::{Body, UnitId};
 use restow_store::conformance;
 use restow_store::conformance::Fixture;
 use restow_store::memory::{MemoryOptions, MemoryStore};
@@ -51,24 +51,6 @@ fn thread() -> Vec<Item> {
     let mut write = item("thread", "write##1ef#t#0", &write);
     write.insert("writeIdx".into(), restow_stores::engine::dynamodb::number(0));
     vec![item("thread", "checkpoint##1ef", &checkpoint), write]
-}
-
-/// Bytes that do not compress.
-fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed + 1);
-    let words = std::iter::repeat_with(move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.flatten().take(len).collect()
-}
-
-fn large(id: &str, seed: u64, len: usize) -> Record {
-    let value = Value::new(Form::Raw, noise(seed, len).into());
-    let key = Key::of("item").text(id).build();
-    Record { values: vec![value.clone()], ..Record::new(key, Body::Value(value.name)) }
 }
 
 #[tokio::test]

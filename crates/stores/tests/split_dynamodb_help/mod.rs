@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::TryStreamExt;
-use restow_model::{Dialect, Record, UnitId};
+use restow_model::{Body, Dialect, Form, Key, Record, UnitId, Value};
 use restow_store::{
     Address, Batch, Environment, Frame, Guard, Op, Role, Selection, Store, Then, UnitOps,
     UnitOutcome,
@@ -20,19 +20,25 @@ static TABLES: AtomicU32 = AtomicU32::new(0);
 /// A table of its own on the server of tests.
 #[derive(Clone)]
 pub(crate) struct Place {
+    table: String,
     pub(crate) address: Address,
     pub(crate) environment: Environment,
 }
+
+const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "any")];
 
 /// Names a table that nobody else uses; nothing where this run does without a server.
 pub(crate) fn place() -> Option<Place> {
     let endpoint = restow_testkit::servers::dynamodb()?;
     let n = TABLES.fetch_add(1, Ordering::Relaxed);
     let table = format!("restow-test-{}-{n}", std::process::id());
+    let address = address(&table, &endpoint);
+    Some(Place { table, address, environment: Environment::from(KEYS) })
+}
+
+fn address(table: &str, endpoint: &str) -> Address {
     let address = format!("split+dynamodb:{table}?endpoint={endpoint}");
-    let address = Address::parse(&address).expect("an address");
-    let keys = [("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "any")];
-    Some(Place { address, environment: Environment::from(keys) })
+    Address::parse(&address).expect("an address")
 }
 
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
@@ -40,6 +46,23 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 }
 
 impl Place {
+    /// Returns the server's URL.
+    pub(crate) fn endpoint(&self) -> String {
+        restow_testkit::servers::dynamodb().expect("a server")
+    }
+
+    /// The same table by another way.
+    pub(crate) fn at(&self, endpoint: &str) -> Self {
+        Self { address: address(&self.table, endpoint), ..self.clone() }
+    }
+
+    /// The same table for a client that soon gives up.
+    pub(crate) fn impatient(&self) -> Self {
+        let [id, secret] = KEYS;
+        let environment = Environment::from([id, secret, ("DYNAMODB_MAX_RETRIES", "1")]);
+        Self { environment, ..self.clone() }
+    }
+
     /// Opens the table to write to it, making it.
     pub(crate) async fn target(&self) -> Arc<Split> {
         let this = self.clone();
@@ -122,4 +145,22 @@ pub(crate) fn records_of(frames: &[Frame]) -> Vec<Record> {
         _ => None,
     });
     records.collect()
+}
+
+/// Bytes that do not compress.
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed + 1);
+    let words = std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.flatten().take(len).collect()
+}
+
+pub(crate) fn large(id: &str, seed: u64, len: usize) -> Record {
+    let value = Value::new(Form::Raw, noise(seed, len).into());
+    let key = Key::of("item").text(id).build();
+    Record { values: vec![value.clone()], ..Record::new(key, Body::Value(value.name)) }
 }

@@ -89,9 +89,10 @@ impl Work<'_> {
         failpoint::pass(Point::BeforeCommit)?;
         let done = match table.transact(&plan.writes) {
             Ok(Transacted::Done) => Committed::Done,
-            Ok(Transacted::Lost) => self.read_back(Committed::Lost),
-            Err(error) if error.is_retryable() => self.read_back(Committed::Unknown),
-            Err(error) => return Err(error),
+            Ok(Transacted::Lost) if !self.is_there() => Committed::Lost,
+            Err(error) if !error.is_retryable() => return Err(error),
+            Err(_) if !self.is_there() => Committed::Unknown,
+            _ => Committed::Done,
         };
         if done == Committed::Done {
             failpoint::pass(Point::Committed)?;
@@ -100,43 +101,33 @@ impl Work<'_> {
         Ok(done)
     }
 
-    /// Looks whether a commit whose answer is not what it should be is there all the same.
-    fn read_back(&self, otherwise: Committed) -> Committed {
-        let etag = |head: Option<super::head::Head>| head.map(|head| head.etag);
-        match unit::head(&self.split.table, &self.unit).map(etag) {
-            Ok(Some(etag)) if etag == self.etag() => Committed::Done,
-            // Another has changed the head: what is late will not hold any more.
-            Ok(found) if found.as_ref() != self.was.as_ref().map(|head| &head.etag) => {
-                Committed::Lost
-            }
-            _ => otherwise,
-        }
+    /// Says whether a commit is there all the same, whatever its answer was.
+    ///
+    /// Where it is not, another may have come behind it.
+    fn is_there(&self) -> bool {
+        let head = unit::head(&self.split.table, &self.unit);
+        head.is_ok_and(|head| head.is_some_and(|head| head.etag == self.etag()))
     }
 
     fn etag(&self) -> String {
         format!("{:x}", self.stamp)
     }
 
-    /// Takes away what nothing needs any more. What fails here is left to the next writer.
+    /// Takes away what nothing needs any more; whoever lost goes on first, and tidies up later.
     fn tidy(&self, done: Committed, plan: &Plan) {
-        let tidied = match done {
-            Committed::Done => {
-                let tidied = match self.forgotten {
-                    Some(upto) => sweep::forget(self.split, &self.unit, upto),
-                    None => Ok(()),
-                };
-                let is_left = !self.head.garbage.is_empty() || self.head.hides;
-                let is_left = is_left || plan.leaves() || self.head.is_spent();
-                tidied.and_then(|()| match is_left {
-                    true => sweep::unit(self.split, &self.unit),
-                    false => Ok(()),
-                })
-            }
-            Committed::Lost if !plan.written.is_empty() => sweep::unit(self.split, &self.unit),
-            _ => Ok(()),
+        if done != Committed::Done {
+            return;
+        }
+        let is_left = !self.head.garbage.is_empty() || self.head.hides;
+        let is_left = is_left || plan.leaves() || self.head.is_spent();
+        let forgotten = match self.forgotten {
+            Some(upto) => sweep::forget(self.split, &self.unit, upto),
+            None => Ok(()),
         };
-        if let Err(error) = tidied {
-            tracing::warn!(unit = %self.unit, %error, "garbage is left to the next writer");
+        match forgotten {
+            Err(error) => sweep::left(&self.unit, &error),
+            Ok(()) if is_left => sweep::tidy(self.split, &self.unit),
+            Ok(()) => {}
         }
     }
 

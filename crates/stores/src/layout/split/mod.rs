@@ -159,7 +159,7 @@ impl Split {
             let error = Error::new(ErrorKind::Unsupported, write::OPERATION, message);
             return Ok(UnitOutcome::Failed(error.with("unit", ops.unit.to_string())));
         }
-        for _ in 0..ATTEMPTS_MAX {
+        for attempt in 0..ATTEMPTS_MAX {
             writer.rolled_back();
             let mut work = Work::open(self, &ops.unit, Some(ops))?;
             let outcome = match write::apply(&mut work, writer, ops) {
@@ -172,6 +172,9 @@ impl Split {
             match work.commit()? {
                 Committed::Done => {
                     writer.committed();
+                    if attempt > 0 {
+                        sweep::tidy(self, &ops.unit);
+                    }
                     return Ok(outcome);
                 }
                 Committed::TooLarge => return Ok(UnitOutcome::TooLarge),
@@ -179,6 +182,7 @@ impl Split {
                 Committed::Lost => {}
             }
         }
+        sweep::tidy(self, &ops.unit);
         let message = "others write the unit all the time; try again";
         let error = Error::new(ErrorKind::Unavailable, write::OPERATION, message);
         Ok(UnitOutcome::Failed(error.with("unit", ops.unit.to_string())))

@@ -68,6 +68,11 @@ pub(super) fn get(table: &Table, place: &Place) -> Result<Option<Vec<u8>>> {
     Ok(item.and_then(|item| bytes_of(&item, DATA).map(<[u8]>::to_vec)))
 }
 
+/// Returns a piece of an object, where the object is as long as that.
+pub(super) fn piece(object: &[u8], at: usize, len: usize) -> Option<&[u8]> {
+    object.get(at..at.checked_add(len)?)
+}
+
 /// Reads what was cut; `Err` names what is missing.
 pub(super) fn joined(
     table: &Table,

@@ -255,7 +255,7 @@ impl ReadRows for Rows<'_> {
         let mut part = listed.part.clone();
         let Some((stamp, number, at, len)) = listed.object else { return Ok(Some(part)) };
         let object = self.object(stamp, number).map_err(Damage::Engine)?;
-        match object.and_then(|data| data.get(at..at.checked_add(len)?)) {
+        match object.and_then(|data| objects::piece(data, at, len)) {
             Some(stored) => part.stored = stored.to_vec(),
             None => {
                 self.stands_still(&name, &seen).map_err(Damage::Engine)?;

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use restow_model::{UnitId, read_varint, write_varint};
-use restow_store::Result;
+use restow_store::{Error, Result};
 
 use super::head::{ETAG, Head};
 use super::item::SPACE;
@@ -44,12 +44,27 @@ struct Garbage {
     shared: Vec<(Place, Check)>,
 }
 
+/// Tidies up a unit; what fails is left to the next writer.
+pub(super) fn tidy(split: &Split, of: &UnitId) {
+    if let Err(error) = unit(split, of) {
+        left(of, &error);
+    }
+}
+
+/// Says that garbage is left.
+pub(super) fn left(unit: &UnitId, error: &Error) {
+    tracing::warn!(%unit, %error, "garbage is left to the next writer");
+}
+
 /// Tidies up a unit; its head tells what is garbage.
+///
+/// A note tells of a transaction that cannot succeed any more only where the head stood still while
+/// the notes were read: then it is older than the head, not newer.
 pub(super) fn unit(split: &Split, unit: &UnitId) -> Result<()> {
     let table = &split.table;
-    let head = units::head(table, unit)?;
+    let (head, items) = units::standing(table, unit)?;
     let found = head.clone().unwrap_or_default();
-    let garbage = gather(&found, units::items(table, unit)?);
+    let garbage = gather(&found, items);
     let objects: BTreeSet<Place> = garbage
         .objects
         .iter()

@@ -72,13 +72,19 @@ pub(super) fn items(table: &Table, unit: &UnitId) -> Result<Vec<Item>> {
 
 /// Looks at a unit until it stands still meanwhile; nothing where it is not there.
 pub(super) fn look(table: &Table, unit: &UnitId, which: Which) -> Result<Option<Seen>> {
+    let (head, items) = standing(table, unit)?;
+    Ok(seen(unit, &head.unwrap_or_default(), items, which))
+}
+
+/// Reads all items of a unit under a head that was the same before and after.
+pub(super) fn standing(table: &Table, unit: &UnitId) -> Result<(Option<Head>, Vec<Item>)> {
     let mut before = head(table, unit)?;
     for _ in 0..ATTEMPTS_MAX {
         let items = items(table, unit)?;
         let after = head(table, unit)?;
         let etag = |head: &Option<Head>| head.as_ref().map(|head| head.etag.clone());
         if etag(&before) == etag(&after) {
-            return Ok(seen(unit, &after.unwrap_or_default(), items, which));
+            return Ok((after, items));
         }
         before = after;
     }

@@ -406,7 +406,7 @@ impl WriteRows for Work<'_> {
                 if let Some((stamp, number, at, len)) = listed.object {
                     let place = names::object(prefix, stamp, number);
                     let object = objects::get(&self.split.table, &place)?.unwrap_or_default();
-                    part.stored = object.get(at..at + len).unwrap_or_default().to_vec();
+                    part.stored = objects::piece(&object, at, len).unwrap_or_default().to_vec();
                 }
                 if !each(part) {
                     return Ok(false);
