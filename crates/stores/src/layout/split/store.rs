@@ -5,9 +5,9 @@ use bytes::Bytes;
 use restow_model::{Record, UnitId};
 use restow_store::feed::{FrameSender, Purpose, Stop, blocking, produce};
 use restow_store::{
-    Batch, Content, Cursor, Enumeration, Error, Etag, Frames, Purged, RegisterName, Result, Role,
-    Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told, UnitOutcome, Units,
-    Unsupported,
+    Batch, Content, Cursor, Enumeration, Error, ErrorKind, Etag, Frames, Purged, RegisterName,
+    Result, Role, Segment, Selection, Stamp, Store, StoreInfo, StoreRecord, Swap, Told,
+    UnitOutcome, Units, Unsupported,
 };
 
 use super::rows::Rows;
@@ -46,6 +46,16 @@ impl Split {
             done.map_err(|ended| ended.stop(Stop::Error).error(operation))
         })
         .await
+    }
+
+    /// Takes a table that is still to be made for an empty one, before anything is read from it.
+    fn or_nothing<T: Default>(&self, found: Result<T>) -> Result<T> {
+        match found {
+            Err(error) if self.is_written && error.kind() == ErrorKind::NotFound => {
+                Ok(T::default())
+            }
+            found => found,
+        }
     }
 
     async fn run<T, F>(&self, operation: &'static str, work: F) -> Result<T>
@@ -119,7 +129,7 @@ impl Store for Split {
     }
 
     async fn units(&self) -> Result<Units> {
-        let page = self.run("list units", release::list).await?;
+        let page = self.run("list units", |this| this.or_nothing(release::list(this))).await?;
         Ok(Box::pin(futures::stream::iter(page.into_iter().map(Ok))))
     }
 
@@ -150,7 +160,8 @@ impl Store for Split {
     }
 
     async fn register_read(&self, name: RegisterName) -> Result<Option<(Etag, Bytes)>> {
-        self.run("read a register", move |this| registers::read(&this.table, &name)).await
+        let read = move |this: &Self| this.or_nothing(registers::read(&this.table, &name));
+        self.run("read a register", read).await
     }
 
     async fn register_swap(
