@@ -85,6 +85,7 @@ impl Work<'_> {
         if !plan.objects.is_empty() {
             table.put_all(vec![self.intent(&plan.written)])?;
             table.put_all(std::mem::take(&mut plan.objects))?;
+            self.written.clone_from(&plan.written);
         }
         failpoint::pass(Point::BeforeCommit)?;
         let done = match table.transact(&plan.writes) {
@@ -126,7 +127,7 @@ impl Work<'_> {
         };
         match forgotten {
             Err(error) => sweep::left(&self.unit, &error),
-            Ok(()) if is_left => sweep::tidy(self.split, &self.unit),
+            Ok(()) if is_left => sweep::tidy(self.split, &self.unit, &[]),
             Ok(()) => {}
         }
     }

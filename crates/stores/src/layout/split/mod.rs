@@ -159,6 +159,7 @@ impl Split {
             let error = Error::new(ErrorKind::Unsupported, write::OPERATION, message);
             return Ok(UnitOutcome::Failed(error.with("unit", ops.unit.to_string())));
         }
+        let mut lost = Vec::new();
         for attempt in 0..ATTEMPTS_MAX {
             writer.rolled_back();
             let mut work = Work::open(self, &ops.unit, Some(ops))?;
@@ -173,16 +174,16 @@ impl Split {
                 Committed::Done => {
                     writer.committed();
                     if attempt > 0 {
-                        sweep::tidy(self, &ops.unit);
+                        sweep::tidy(self, &ops.unit, &lost);
                     }
                     return Ok(outcome);
                 }
                 Committed::TooLarge => return Ok(UnitOutcome::TooLarge),
                 Committed::Unknown => return Ok(UnitOutcome::Indeterminate),
-                Committed::Lost => {}
+                Committed::Lost => lost.append(&mut work.written),
             }
         }
-        sweep::tidy(self, &ops.unit);
+        sweep::tidy(self, &ops.unit, &lost);
         let message = "others write the unit all the time; try again";
         let error = Error::new(ErrorKind::Unavailable, write::OPERATION, message);
         Ok(UnitOutcome::Failed(error.with("unit", ops.unit.to_string())))

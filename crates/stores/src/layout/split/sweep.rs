@@ -45,8 +45,8 @@ struct Garbage {
 }
 
 /// Tidies up a unit; what fails is left to the next writer.
-pub(super) fn tidy(split: &Split, of: &UnitId) {
-    if let Err(error) = unit(split, of) {
+pub(super) fn tidy(split: &Split, of: &UnitId, lost: &[(i64, u64)]) {
+    if let Err(error) = unit(split, of, lost) {
         left(of, &error);
     }
 }
@@ -59,12 +59,16 @@ pub(super) fn left(unit: &UnitId, error: &Error) {
 /// Tidies up a unit; its head tells what is garbage.
 ///
 /// A note tells of a transaction that cannot succeed any more only where the head stood still while
-/// the notes were read: then it is older than the head, not newer.
-pub(super) fn unit(split: &Split, unit: &UnitId) -> Result<()> {
+/// the notes were read: then it is older than the head, not newer. `lost` are objects of commits that
+/// lost to another: their notes may be gone already, taken by one who did not see them all.
+fn unit(split: &Split, unit: &UnitId, lost: &[(i64, u64)]) -> Result<()> {
     let table = &split.table;
     let (head, items) = units::standing(table, unit)?;
     let found = head.clone().unwrap_or_default();
-    let garbage = gather(&found, items);
+    let named: BTreeSet<i64> = items.iter().filter_map(stamp_of).collect();
+    let mut garbage = gather(&found, items);
+    // A commit whose answer was lost may have been there all the same.
+    garbage.objects.extend(lost.iter().filter(|(stamp, _)| !named.contains(stamp)));
     let objects: BTreeSet<Place> = garbage
         .objects
         .iter()
@@ -89,6 +93,12 @@ pub(super) fn unit(split: &Split, unit: &UnitId) -> Result<()> {
         table.put_if(Head { etag, ..next }.item(unit), &check)?;
     }
     Ok(())
+}
+
+/// Returns the stamp of the objects that an item points at.
+fn stamp_of(item: &Item) -> Option<i64> {
+    let directory = || Directory::of(item).ok().map(|directory| directory.stamp);
+    objects_of(item).map(|(stamp, _)| stamp).or_else(directory)
 }
 
 fn gather(head: &Head, items: Vec<Item>) -> Garbage {

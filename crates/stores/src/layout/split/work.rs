@@ -62,6 +62,8 @@ pub(super) struct Work<'s> {
     opened: Vec<(i64, Vec<u8>)>,
     pub(super) parts: Vec<(i64, Part)>,
     pub(super) entries: Vec<Entry>,
+    /// The objects that were written for the commit.
+    pub(super) written: Vec<(i64, u64)>,
     pub(super) forgotten: Option<u64>,
     /// What the unit's records weigh that others wrote, as far as they stay.
     pub(super) others: BTreeMap<Vec<u8>, restow_model::UnitDigest>,
@@ -119,6 +121,7 @@ impl<'s> Work<'s> {
             opened: Vec::new(),
             parts: Vec::new(),
             entries: Vec::new(),
+            written: Vec::new(),
             forgotten: None,
             others: BTreeMap::new(),
             codec,
