@@ -16,7 +16,11 @@ from places import PlacesTest, kinds
 
 from restow.langgraph import Saver
 
-PAIRS = (("langgraph+sqlite", "langgraph+postgres"), ("langgraph+postgres", "parts+sqlite"))
+PAIRS = (
+    ("langgraph+sqlite", "langgraph+postgres"),
+    ("langgraph+postgres", "parts+sqlite"),
+    ("parts+sqlite", "split+dynamodb"),
+)
 ON_FILES = ("langgraph+sqlite", "parts+sqlite")
 
 

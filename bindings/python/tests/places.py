@@ -13,12 +13,17 @@ import psycopg
 
 ON_FILES = ("parts+sqlite", "langgraph+sqlite")
 ON_SERVERS = ("parts+postgres", "langgraph+postgres")
+ON_TABLES = ("split+dynamodb",)
+# The server of tests takes any credentials.
+os.environ.setdefault("AWS_ACCESS_KEY_ID", "any")
+os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "any")
 
 
 def kinds() -> tuple[str, ...]:
     """Names every pair of layout and engine that is to be tested."""
     left_out = os.environ.get("RESTOW_TEST_WITHOUT", "").split(",")
-    return ON_FILES if "postgres" in left_out else ON_FILES + ON_SERVERS
+    servers = () if "postgres" in left_out else ON_SERVERS
+    return ON_FILES + servers + (() if "dynamodb" in left_out else ON_TABLES)
 
 
 class PlacesTest(unittest.TestCase):
@@ -48,4 +53,8 @@ class PlacesTest(unittest.TestCase):
         """Gives the address of a store that is not there yet."""
         if kind in ON_FILES:
             return f"{kind}:{self.file()}"
+        if kind in ON_TABLES:
+            server = os.environ.get("RESTOW_TEST_DYNAMODB")
+            self.assertTrue(server, "RESTOW_TEST_DYNAMODB names no server")
+            return f"{kind}:restow-python-{uuid.uuid4().hex}?endpoint={server}"
         return f"{kind}:{self.database().partition(':')[2]}"

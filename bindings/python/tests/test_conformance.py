@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from moving import Migration, pairs
-from places import PlacesTest, kinds
+from places import ON_TABLES, PlacesTest, kinds
 
 from restow.langgraph import Saver
 
@@ -49,6 +49,9 @@ class ConformanceTest(PlacesTest):
         for source, target in pairs():
             for mirror in (True, False):
                 for share, shares in SHARES.items():
+                    # A server made for tests takes its time: one run, of threads on both sides.
+                    if target in ON_TABLES and (share != 37 or not mirror):
+                        continue
                     with self.subTest(f"{source} {target}", share=share, mirror=mirror):
                         self.passes_moving(source, target, mirror, share, shares)
 
