@@ -17,6 +17,7 @@ pub mod error;
 pub mod failpoint;
 pub mod feed;
 pub mod frame;
+pub mod items;
 pub mod journal;
 pub mod ledger;
 pub mod ledger_memory;

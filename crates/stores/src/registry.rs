@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use restow_model::Digest;
 use restow_store::feed::blocking;
+use restow_store::items::Items;
 use restow_store::query::langgraph::LangGraphQuery;
 use restow_store::{Address, Environment, Error, ErrorKind, Result, Store};
 use rusqlite::Connection;
@@ -45,6 +46,8 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     /// LangGraph's questions to it.
     pub langgraph: Arc<dyn LangGraphQuery>,
+    /// What a store tells of its items that keeps large records in parts, item by item.
+    pub items: Option<Arc<dyn Items>>,
     /// What the application's own layout tells of itself; `None` for restow's.
     langgraph_sqlite: Option<LangGraphSqlite>,
 }
@@ -138,10 +141,15 @@ fn open_on_server(address: &Address, access: Access, environment: &Environment) 
 #[cfg(feature = "dynamodb")]
 fn open_table(address: &Address, access: Access, environment: &Environment) -> Result<Opened> {
     Ok(match (address.layout.as_deref(), access) {
-        (Some("split"), Access::Read) => parts(Split::source(address, environment)?),
-        (Some("split"), Access::Write) => parts(Split::target(address, environment)?),
+        (Some("split"), Access::Read) => split(Split::source(address, environment)?),
+        (Some("split"), Access::Write) => split(Split::target(address, environment)?),
         _ => return Err(unknown(address)),
     })
+}
+
+#[cfg(feature = "dynamodb")]
+fn split(store: Split) -> Opened {
+    Opened { items: Some(Arc::new(store.clone())), ..parts(store) }
 }
 
 #[derive(Clone, Copy)]
@@ -154,19 +162,20 @@ fn langgraph(store: LangGraphSqlite) -> Opened {
     Opened {
         store: Arc::new(store.clone()),
         langgraph: Arc::new(store.clone()),
+        items: None,
         langgraph_sqlite: Some(store),
     }
 }
 
 fn tables(store: LangGraphPostgres) -> Opened {
     let (store, langgraph) = (Arc::new(store.clone()), Arc::new(store));
-    Opened { store, langgraph, langgraph_sqlite: None }
+    Opened { store, langgraph, items: None, langgraph_sqlite: None }
 }
 
 fn parts(store: impl NewestFirst) -> Opened {
     let store = Arc::new(store);
     let langgraph = Arc::new(PartsQuery::new(store.clone()));
-    Opened { store, langgraph, langgraph_sqlite: None }
+    Opened { store, langgraph, items: None, langgraph_sqlite: None }
 }
 
 /// Tells what a bare path is: by looking inside, or by its ending where nothing is there yet.

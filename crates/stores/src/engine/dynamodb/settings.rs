@@ -7,6 +7,8 @@ use restow_store::{Address, Environment, Error, ErrorKind, Result};
 const OPERATION: &str = "read an address of DynamoDB";
 /// What `CHECKPOINT_OPERATION_TIMEOUT` may be, in milliseconds, and is by default.
 const DEADLINE_MS: (u64, u64, u64) = (5_000, 120_000, 30_000);
+/// What `CHECKPOINT_SPLITTING_MAX_RETRIES` may be, and is by default.
+const RETRIES: (u32, u32, u32) = (1, 10, 3);
 /// The region of a server of one's own, which has none.
 const REGION_OF_ENDPOINTS: &str = "us-east-1";
 
@@ -108,6 +110,13 @@ impl Settings {
         };
         let deadline = number(&["CHECKPOINT_OPERATION_TIMEOUT"])?;
         let retries = number(&["DYNAMODB_MAX_RETRIES", "CHECKPOINT_SPLITTING_MAX_RETRIES"])?;
+        let retries = retries.unwrap_or(u64::from(RETRIES.2));
+        if !(u64::from(RETRIES.0)..=u64::from(RETRIES.1)).contains(&retries) {
+            let message = "DYNAMODB_MAX_RETRIES and CHECKPOINT_SPLITTING_MAX_RETRIES are between \
+                           1 and 10";
+            let error = Error::new(ErrorKind::Invalid, OPERATION, message);
+            return Err(error.with("value", retries.to_string()));
+        }
         let connections = number(&["DYNAMODB_MAX_POOL_CONNECTIONS"])?;
         let this = Self {
             table: table.to_owned(),
@@ -117,7 +126,7 @@ impl Settings {
             role: None,
             keys: Keys::of(environment),
             deadline: Duration::from_millis(deadline.unwrap_or(DEADLINE_MS.2)),
-            attempts: u32::try_from(retries.unwrap_or(3)).unwrap_or(10).clamp(1, 10) + 1,
+            attempts: u32::try_from(retries).unwrap_or(RETRIES.1) + 1,
             connections: connections.and_then(|n| usize::try_from(n).ok()),
         };
         if !(DEADLINE_MS.0..=DEADLINE_MS.1).contains(&(this.deadline.as_millis() as u64)) {
@@ -187,7 +196,15 @@ mod tests {
             let error = parse(&format!("split+dynamodb:{bad}"), &none).expect_err(bad);
             assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
         }
-        let slow = Environment::from([("CHECKPOINT_OPERATION_TIMEOUT", "1")]);
-        assert!(parse("split+dynamodb:table", &slow).is_err());
+        for (name, value) in [
+            ("CHECKPOINT_OPERATION_TIMEOUT", "1"),
+            ("CHECKPOINT_SPLITTING_MAX_RETRIES", "11"),
+            ("DYNAMODB_MAX_RETRIES", "0"),
+            ("DYNAMODB_MAX_RETRIES", "some"),
+        ] {
+            let odd = Environment::from([(name, value)]);
+            let error = parse("split+dynamodb:table", &odd).expect_err(name);
+            assert!(error.to_string().contains(name), "{error}");
+        }
     }
 }

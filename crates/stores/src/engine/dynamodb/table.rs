@@ -1,6 +1,8 @@
 //! Reading: single items, many by name, partitions and shares of a table, to their ends.
 
-use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::types::{
+    KeysAndAttributes, ReturnConsumedCapacity, TimeToLiveDescription, TimeToLiveStatus,
+};
 use backon::BlockingRetryable as _;
 use restow_store::{Error, ErrorKind, Result};
 
@@ -161,6 +163,17 @@ impl Table {
         self.meter.read(&answer.consumed_capacity);
         let next = answer.last_evaluated_key.as_ref().and_then(place_of);
         Ok((answer.items.unwrap_or_default(), next))
+    }
+
+    /// Returns the attribute by which items expire; nothing where none do.
+    pub fn expires_by(&self) -> Result<Option<String>> {
+        let request = self.client.describe_time_to_live().table_name(&self.settings.table);
+        let answer = self.wait(request.send()).map_err(|e| self.failed("describe a table", e))?;
+        let told = answer.time_to_live_description;
+        let is_on = |told: &TimeToLiveDescription| {
+            told.time_to_live_status() == Some(&TimeToLiveStatus::Enabled)
+        };
+        Ok(told.filter(is_on).and_then(|told| told.attribute_name))
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Check {
     Counts(&'static str, i64),
     /// It does not have this attribute, or is not there.
     Without(&'static str),
+    /// An entry of a map, `MAP.ENTRY`, has this text; without one, the entry is not there.
+    Entry(&'static str, Option<String>),
 }
 
 /// One operation of a transaction.
@@ -73,6 +75,11 @@ impl Check {
             Self::Without(attribute) => {
                 (Some("attribute_not_exists(#c)".to_owned()), None, name(attribute))
             }
+            Self::Entry(path, Some(value)) => {
+                let values = Item::from([(":c".to_owned(), text(value))]);
+                (Some(format!("{path} = :c")), Some(values), None)
+            }
+            Self::Entry(path, None) => (Some(format!("attribute_not_exists({path})")), None, None),
         }
     }
 }

@@ -15,7 +15,7 @@ use restow_store::{Error, ErrorKind, Result};
 use super::head::ETAG;
 use super::item::{self, Bytes};
 use super::log::{self, Directory, Listed};
-use super::objects::{self, OBJECT_BYTES_MAX, Objects};
+use super::objects::{self, Objects};
 use super::work::{Change, Work, objects_of};
 use super::{names, registers, splitter, sweep, unit};
 use crate::engine::dynamodb::{
@@ -110,6 +110,17 @@ impl Work<'_> {
         head.is_ok_and(|head| head.is_some_and(|head| head.etag == self.etag()))
     }
 
+    /// Says whether the head is still the one that was seen.
+    pub(super) fn stands_still(&self) -> Result<bool> {
+        let head = unit::head(&self.split.table, &self.unit)?;
+        Ok(head.as_ref().map_or("", |head| &head.etag) == self.seen())
+    }
+
+    /// Returns the mark of the head that was seen; nothing where there was none.
+    fn seen(&self) -> &str {
+        self.was.as_ref().map_or("", |head| &head.etag)
+    }
+
     fn etag(&self) -> String {
         format!("{:x}", self.stamp)
     }
@@ -139,7 +150,7 @@ impl Work<'_> {
     /// Notes which objects are about to be written, and what they depend on.
     fn intent(&self, written: &[(i64, u64)]) -> Item {
         let mut item = self.own(names::intent(self.stamp));
-        item.insert("seen".into(), text(self.was.as_ref().map_or("", |head| &head.etag)));
+        item.insert(sweep::SEEN.into(), text(self.seen()));
         item.insert("objects".into(), bytes(sweep::list(written)));
         item
     }
@@ -203,10 +214,11 @@ impl Work<'_> {
             }
             false => {
                 let stamp = self.split.numbers.next(&self.split.table)?;
-                let cut = objects::cut(stamp, &page.data);
+                let cut = objects::cut(stamp, &page.data, self.split.options.object_bytes_max);
                 plan.written.push((stamp, cut.count()));
                 let data = Bytes::Objects(stamp, cut.count());
-                plan.objects.extend(cut.items(&self.split.prefix, &names::partition(&self.unit)));
+                plan.objects
+                    .extend(cut.items(&self.split.options.prefix, &names::partition(&self.unit)));
                 data
             }
         };
@@ -223,7 +235,8 @@ impl Work<'_> {
         for (unit_no, parts) in by_unit {
             let Some(space) = self.spaces.get(&unit_no).copied() else { continue };
             let stamp = self.split.numbers.next(&self.split.table)?;
-            let (mut objects, mut inline) = (Objects::new(stamp), 0);
+            let (mut objects, mut inline) =
+                (Objects::new(stamp, self.split.options.object_bytes_max), 0);
             let listed: Vec<Listed> = parts
                 .into_values()
                 .map(|part| {
@@ -248,7 +261,7 @@ impl Work<'_> {
             if count > 0 {
                 plan.written.push((stamp, count));
                 let partition = names::partition(&self.unit);
-                plan.objects.extend(objects.items(&self.split.prefix, &partition));
+                plan.objects.extend(objects.items(&self.split.options.prefix, &partition));
             }
         }
         Ok(())
@@ -267,7 +280,9 @@ impl Work<'_> {
         }
         if !plan.written.is_empty() {
             let place: Place = (names::partition(&self.unit), names::intent(self.stamp));
-            plan.writes.push(Write::Delete(place, Check::Any));
+            // Whoever took the note away took away the right to commit, and then the objects.
+            let check = Check::Is(sweep::SEEN, self.seen().to_owned());
+            plan.writes.push(Write::Delete(place, check));
         }
         if plan.leaves() {
             let mut item = self.own(names::dead(self.stamp));
@@ -309,5 +324,3 @@ impl Work<'_> {
         self.head.garbage.dedup();
     }
 }
-
-const _: () = assert!(OBJECT_BYTES_MAX < crate::engine::dynamodb::ITEM_BYTES_MAX);

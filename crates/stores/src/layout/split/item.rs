@@ -32,7 +32,7 @@ pub(super) const OBJECTS: &str = "objects";
 pub(super) const CHECKPOINT: &str = "checkpoint";
 pub(super) const METADATA: &str = "metadata";
 const PARENT: &str = "parentCheckpointId";
-const VALUE: &str = "value";
+pub(super) const VALUE: &str = "value";
 
 /// Where the bytes of a page are.
 pub(super) enum Bytes {

@@ -8,13 +8,17 @@
 //! - A unit changes by one transaction, which changes its head; a reader sees it at one moment.
 //! - Objects are written before what names them, and removed after it.
 
+mod clean;
 mod commit;
 mod head;
 mod item;
+mod items;
+mod join;
 mod log;
 mod names;
 mod numbers;
 mod objects;
+mod options;
 mod registers;
 mod release;
 mod rows;
@@ -23,6 +27,8 @@ mod splitter;
 mod store;
 mod sweep;
 mod unit;
+mod walk;
+mod weigh;
 mod work;
 
 use restow_store::{
@@ -33,27 +39,22 @@ use crate::engine::dynamodb::{Consumed, Settings, Table};
 use crate::layout::parts::write::{self, Logs, Writer};
 use commit::Committed;
 use numbers::Numbers;
+use options::Options;
 use work::Work;
 
-const OPEN: &str = "open a table of split threads";
 /// How often a unit begins again because others wrote it at the same time.
 const ATTEMPTS_MAX: usize = 20;
 /// How many records one transaction has room for, beside what belongs to the unit.
 const RECORDS_MAX: usize = 80;
 /// How many units are written at once.
 const WRITERS_MAX: usize = 8;
-/// What `CHECKPOINT_MAX_SIZE_THRESHOLD` may be, and is by default.
-const THRESHOLD: (usize, usize, usize) = (100_000, 400_000, 358_400);
 
 /// A table of threads.
 #[derive(Clone, Debug)]
 pub struct Split {
     info: StoreInfo,
     table: Table,
-    /// What the names of parts begin with.
-    prefix: String,
-    /// Records up to this size are written whole, where the known applications can read them.
-    threshold: usize,
+    options: Options,
     numbers: Numbers,
     logs: Logs,
     is_written: bool,
@@ -76,12 +77,7 @@ impl Split {
 
     fn of(address: &Address, environment: &Environment, is_written: bool) -> Result<Self> {
         let settings = Settings::parse_in(address, environment)?;
-        let prefix = environment.get("CHECKPOINT_SPLIT_RECORD_PREFIX").unwrap_or("split");
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-        if prefix.len() > 50 || !prefix.chars().all(is_plain) {
-            let message = "CHECKPOINT_SPLIT_RECORD_PREFIX has up to 50 letters, digits or hyphens";
-            return Err(Error::new(ErrorKind::Invalid, OPEN, message));
-        }
+        let options = Options::of(environment)?;
         let info = StoreInfo {
             address: format!("split+dynamodb:{}", settings.shown()),
             layout: "split",
@@ -93,10 +89,9 @@ impl Split {
                 ..write::capabilities()
             },
         };
-        let threshold = threshold(environment)?;
         let table = Table::open(settings)?;
-        let (numbers, logs, prefix) = (Numbers::default(), Logs::default(), prefix.to_owned());
-        let this = Self { info, table, prefix, threshold, numbers, logs, is_written };
+        let (numbers, logs) = (Numbers::default(), Logs::default());
+        let this = Self { info, table, options, numbers, logs, is_written };
         if !is_written {
             // A table that is not there is told before anything is read.
             registers::store(&this.table)?;
@@ -167,7 +162,12 @@ impl Split {
                 Ok(outcome) => outcome,
                 Err(stop) => {
                     let place = ("table", self.table.settings().shown());
-                    return stop.outcome(&ops.unit, place, |error| error);
+                    let outcome = stop.outcome(&ops.unit, place, |error| error)?;
+                    // What was seen one item after the other may never have been so.
+                    match work.stands_still()? {
+                        true => return Ok(outcome),
+                        false => continue,
+                    }
                 }
             };
             match work.commit()? {
@@ -198,7 +198,10 @@ impl Split {
         self.to_be_written()?;
         for _ in 0..ATTEMPTS_MAX {
             let mut rows = Work::open(self, unit, None)?;
-            let done = work(&mut rows)?;
+            let done = match work(&mut rows) {
+                Err(_) if !rows.stands_still()? => continue,
+                done => done?,
+            };
             match rows.commit()? {
                 Committed::Done => return Ok(done),
                 Committed::Lost => {}
@@ -209,18 +212,4 @@ impl Split {
         let error = Error::new(ErrorKind::Unavailable, "change a unit", message);
         Err(error.with("unit", unit.to_string()))
     }
-}
-
-/// Returns up to which size records are written whole.
-fn threshold(environment: &Environment) -> Result<usize> {
-    let (least, most, usual) = THRESHOLD;
-    if environment.get("CHECKPOINT_SPLITTING_ENABLED").is_some_and(|value| value == "false") {
-        return Ok(most);
-    }
-    let Some(text) = environment.get("CHECKPOINT_MAX_SIZE_THRESHOLD") else { return Ok(usual) };
-    let number = text.parse().ok().filter(|bytes| (least..=most).contains(bytes));
-    number.ok_or_else(|| {
-        let message = format!("CHECKPOINT_MAX_SIZE_THRESHOLD is between {least} and {most} bytes");
-        Error::new(ErrorKind::Invalid, OPEN, message).with("value", text)
-    })
 }

@@ -134,6 +134,11 @@ pub(super) fn dead(stamp: i64) -> String {
     format!("{DEAD}{stamp:x}")
 }
 
+/// Returns what a note that objects are about to be written is called once they are not needed.
+pub(super) fn given_up(intent: &str) -> Option<String> {
+    Some(format!("{DEAD}{}", intent.strip_prefix(INTENT)?))
+}
+
 /// Says whether an item notes that objects are not needed any more.
 pub(super) fn is_dead(name: &str) -> bool {
     name.starts_with(DEAD)
@@ -142,6 +147,13 @@ pub(super) fn is_dead(name: &str) -> bool {
 /// Returns where an object is: each has a partition of its own.
 pub(super) fn object(prefix: &str, stamp: i64, number: u64) -> Place {
     (format!("{OWN}{stamp:x}.{number:x}"), format!("{prefix}#part"))
+}
+
+/// Returns the stamp of the partition of an object; nothing where it is another.
+pub(super) fn stamp_of(partition: &str) -> Option<i64> {
+    let (stamp, number) = partition.strip_prefix(OWN)?.split_once('.')?;
+    u64::from_str_radix(number, 16).ok()?;
+    i64::from_str_radix(stamp, 16).ok()
 }
 
 #[cfg(test)]

@@ -5,10 +5,8 @@ use restow_store::parts::Part;
 
 use super::log::Listed;
 use super::names;
-use crate::engine::dynamodb::{Item, Place, Table, at, bytes, bytes_of, text};
+use crate::engine::dynamodb::{Item, Place, Range, Table, at, bytes, bytes_of, text};
 
-/// How large an object is at most.
-pub(super) const OBJECT_BYTES_MAX: usize = 300 << 10;
 const DATA: &str = "data";
 
 /// Bytes that are going to be written as objects of one stamp.
@@ -16,14 +14,16 @@ const DATA: &str = "data";
 pub(super) struct Objects {
     /// The stamp.
     pub(super) stamp: i64,
+    /// How large an object is at most, unless one part alone is larger.
+    bytes_max: usize,
     full: Vec<Vec<u8>>,
     open: Vec<u8>,
 }
 
 impl Objects {
     /// Begins without any.
-    pub(super) fn new(stamp: i64) -> Self {
-        Self { stamp, full: Vec::new(), open: Vec::new() }
+    pub(super) fn new(stamp: i64, bytes_max: usize) -> Self {
+        Self { stamp, bytes_max, full: Vec::new(), open: Vec::new() }
     }
 
     /// Returns how many there are.
@@ -34,7 +34,7 @@ impl Objects {
     /// Adds a part to the object that has room for it.
     pub(super) fn add(&mut self, mut part: Part) -> Listed {
         let stored = std::mem::take(&mut part.stored);
-        if !self.open.is_empty() && self.open.len() + stored.len() > OBJECT_BYTES_MAX {
+        if !self.open.is_empty() && self.open.len() + stored.len() > self.bytes_max {
             self.full.push(std::mem::take(&mut self.open));
         }
         let place = (self.stamp, self.full.len() as u64, self.open.len(), stored.len());
@@ -57,14 +57,18 @@ impl Objects {
 }
 
 /// Cuts bytes that are too large for an item.
-pub(super) fn cut(stamp: i64, data: &[u8]) -> Objects {
-    let full = data.chunks(OBJECT_BYTES_MAX).map(<[u8]>::to_vec).collect();
-    Objects { stamp, full, open: Vec::new() }
+pub(super) fn cut(stamp: i64, data: &[u8], bytes_max: usize) -> Objects {
+    let full = data.chunks(bytes_max).map(<[u8]>::to_vec).collect();
+    Objects { full, ..Objects::new(stamp, bytes_max) }
 }
 
 /// Reads an object; nothing where it is not there.
 pub(super) fn get(table: &Table, place: &Place) -> Result<Option<Vec<u8>>> {
-    let item = table.get(place)?;
+    let mut item = table.get(place)?;
+    if item.is_none() {
+        // It may have been written while parts were called otherwise; a partition holds one.
+        item = table.query(&place.0, &Range::All, false, None, Some(1))?.0.pop();
+    }
     Ok(item.and_then(|item| bytes_of(&item, DATA).map(<[u8]>::to_vec)))
 }
 

@@ -108,7 +108,7 @@ impl<'s> Rows<'s> {
 
     /// Makes the row of an item's page; the objects that hold it are fetched.
     pub(super) fn page(&mut self, page_no: i64, key: &[u8], item: &Item) -> Result<PageRow> {
-        let (table, prefix) = (&self.split.table, &self.split.prefix);
+        let (table, prefix) = (&self.split.table, &self.split.options.prefix);
         let mut failed = None;
         let read = item::page_of(item, &mut self.codec, |stamp, count| {
             objects::joined(table, prefix, stamp, count).unwrap_or_else(|error| {
@@ -125,7 +125,7 @@ impl<'s> Rows<'s> {
 
     fn object(&mut self, stamp: i64, number: u64) -> Result<Option<&[u8]>> {
         if self.object.as_ref().is_none_or(|(at, _)| *at != (stamp, number)) {
-            let place = names::object(&self.split.prefix, stamp, number);
+            let place = names::object(&self.split.options.prefix, stamp, number);
             let found = objects::get(&self.split.table, &place)?;
             self.object = found.map(|data| ((stamp, number), data));
         }

@@ -90,6 +90,21 @@ pub(super) fn joined(items: Vec<Item>) -> Vec<Item> {
     rest
 }
 
+/// Returns those of a unit's items that are parts of no checkpoint.
+pub(super) fn orphans(items: &[Item]) -> Vec<Item> {
+    let wanted = items.iter().filter(|item| is_piece(item) || names::is_dead(name(item)));
+    let joined = joined(wanted.cloned().collect()).into_iter();
+    joined.filter(|item| part_of(name(item)).is_some()).collect()
+}
+
+/// Where a part says when it was written.
+pub(super) const SPLIT_AT: &str = "splitMetadata.splitTimestamp";
+
+/// Returns when an item was split, as it says.
+pub(super) fn split_at(item: &Item) -> Option<&str> {
+    text_of(map(item, ABOUT)?, "splitTimestamp")
+}
+
 /// Notes in an item which items are the parts of a checkpoint.
 pub(super) fn note(item: &mut Item, names: Vec<String>) {
     if !names.is_empty() {

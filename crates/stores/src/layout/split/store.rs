@@ -58,7 +58,8 @@ impl Split {
         }
     }
 
-    async fn run<T, F>(&self, operation: &'static str, work: F) -> Result<T>
+    /// Runs work that blocks.
+    pub(super) async fn run<T, F>(&self, operation: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Self) -> Result<T> + Send + 'static,

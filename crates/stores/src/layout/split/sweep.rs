@@ -1,7 +1,8 @@
 //! Tidying up behind commits: what a head names as garbage, and what notes tell of.
 //!
 //! Only what can never be seen again is taken away: numbers of spaces and objects are never given
-//! twice, and a note's transaction cannot succeed any more once the head is another.
+//! twice, and a transaction takes the note of its objects with it, so that it cannot succeed any
+//! more once that note has become one of what can go.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +10,18 @@ use restow_model::{UnitId, read_varint, write_varint};
 use restow_store::{Error, Result};
 
 use super::head::{ETAG, Head};
-use super::item::SPACE;
+use super::item::{OBJECTS, SPACE};
 use super::log::Directory;
+use super::walk::points_at;
 use super::work::objects_of;
 use super::{Split, names, splitter, unit as units};
-use crate::engine::dynamodb::{Check, Item, Place, Range, SORT, bytes_of, number_of, text_of};
+use crate::engine::dynamodb::{
+    Check, Item, Place, Range, SORT, Table, Transacted, Write, at, bytes_of, number_of, place_of,
+    text_of,
+};
+
+/// What a note that objects are about to be written says of the head that was seen.
+pub(super) const SEEN: &str = "seen";
 
 /// Writes a list of objects: stamps, and how many there are of each.
 pub(super) fn list(objects: &[(i64, u64)]) -> Vec<u8> {
@@ -25,8 +33,8 @@ pub(super) fn list(objects: &[(i64, u64)]) -> Vec<u8> {
     out
 }
 
-fn listed(item: &Item) -> Vec<(i64, u64)> {
-    let bytes = bytes_of(item, "objects").unwrap_or_default();
+pub(super) fn listed(item: &Item) -> Vec<(i64, u64)> {
+    let bytes = bytes_of(item, OBJECTS).unwrap_or_default();
     let (mut at, mut objects) = (0, Vec::new());
     while let (Ok(stamp), Ok(count)) = (read_varint(bytes, &mut at), read_varint(bytes, &mut at)) {
         objects.push((stamp as i64, count));
@@ -36,17 +44,41 @@ fn listed(item: &Item) -> Vec<(i64, u64)> {
 
 /// What of a unit can go.
 #[derive(Default)]
-struct Garbage {
+pub(super) struct Garbage {
+    /// Objects, by stamp and count.
     objects: Vec<(i64, u64)>,
     /// Items in places where nothing else is ever written.
     items: Vec<Place>,
     /// Items in whose place others may be written meanwhile.
     shared: Vec<(Place, Check)>,
+    /// Notes of objects that were about to be written, and are not needed any more.
+    intents: Vec<Item>,
+}
+
+impl Garbage {
+    /// Names everything that can go.
+    pub(super) fn names(&self) -> Vec<String> {
+        let names = self.items.iter().chain(self.shared.iter().map(|(place, _)| place));
+        let names = names.map(|(_, name)| name.clone());
+        let intents = self.intents.iter().filter_map(|item| text_of(item, SORT));
+        let objects = self.objects.iter().filter(|(_, count)| *count > 0);
+        let objects = objects.map(|(stamp, count)| format!("{count} parts of commit {stamp:x}"));
+        names.chain(intents.map(str::to_owned)).chain(objects).collect()
+    }
+}
+
+/// Whose notes of objects that are about to be written are taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notes {
+    /// Those of writers whose commit cannot succeed any more.
+    Late,
+    /// Everybody's: whoever is still about to commit begins again.
+    All,
 }
 
 /// Tidies up a unit; what fails is left to the next writer.
 pub(super) fn tidy(split: &Split, of: &UnitId, lost: &[(i64, u64)]) {
-    if let Err(error) = unit(split, of, lost) {
+    if let Err(error) = unit(split, of, Notes::Late, lost) {
         left(of, &error);
     }
 }
@@ -61,19 +93,25 @@ pub(super) fn left(unit: &UnitId, error: &Error) {
 /// A note tells of a transaction that cannot succeed any more only where the head stood still while
 /// the notes were read: then it is older than the head, not newer. `lost` are objects of commits that
 /// lost to another: their notes may be gone already, taken by one who did not see them all.
-fn unit(split: &Split, unit: &UnitId, lost: &[(i64, u64)]) -> Result<()> {
+pub(super) fn unit(split: &Split, unit: &UnitId, notes: Notes, lost: &[(i64, u64)]) -> Result<()> {
     let table = &split.table;
     let (head, items) = units::standing(table, unit)?;
     let found = head.clone().unwrap_or_default();
-    let named: BTreeSet<i64> = items.iter().filter_map(stamp_of).collect();
-    let mut garbage = gather(&found, items);
+    let named: BTreeSet<i64> = items.iter().filter_map(points_at).map(|(stamp, _)| stamp).collect();
+    let mut garbage = gather(&found, items, notes);
     // A commit whose answer was lost may have been there all the same.
     garbage.objects.extend(lost.iter().filter(|(stamp, _)| !named.contains(stamp)));
+    for intent in std::mem::take(&mut garbage.intents) {
+        if let Some(dead) = give_up(table, &intent)? {
+            garbage.objects.extend(listed(&intent));
+            garbage.items.push(dead);
+        }
+    }
     let objects: BTreeSet<Place> = garbage
         .objects
         .iter()
         .flat_map(|(stamp, count)| {
-            (0..*count).map(|number| names::object(&split.prefix, *stamp, number))
+            (0..*count).map(|number| names::object(&split.options.prefix, *stamp, number))
         })
         .collect();
     // First of all, while there is something that still tells of them.
@@ -95,26 +133,34 @@ fn unit(split: &Split, unit: &UnitId, lost: &[(i64, u64)]) -> Result<()> {
     Ok(())
 }
 
-/// Returns the stamp of the objects that an item points at.
-fn stamp_of(item: &Item) -> Option<i64> {
-    let directory = || Directory::of(item).ok().map(|directory| directory.stamp);
-    objects_of(item).map(|(stamp, _)| stamp).or_else(directory)
+/// Takes a note from whoever is to commit what it tells of; returns the note that it became.
+///
+/// Nothing where the commit was faster. One that comes later fails and begins again.
+fn give_up(table: &Table, intent: &Item) -> Result<Option<Place>> {
+    let Some(place) = place_of(intent) else { return Ok(None) };
+    let Some(dead) = names::given_up(&place.1) else { return Ok(None) };
+    let dead: Place = (place.0.clone(), dead);
+    let seen = text_of(intent, SEEN).unwrap_or_default().to_owned();
+    let mut note = at(&dead);
+    note.extend(intent.get(OBJECTS).map(|objects| (OBJECTS.to_owned(), objects.clone())));
+    let writes = [Write::Delete(place, Check::Is(SEEN, seen)), Write::Put(note, Check::Any)];
+    Ok((table.transact(&writes)? == Transacted::Done).then_some(dead))
 }
 
-fn gather(head: &Head, items: Vec<Item>) -> Garbage {
+/// Finds what of a unit can go.
+pub(super) fn gather(head: &Head, items: Vec<Item>, notes: Notes) -> Garbage {
     let mut garbage = Garbage::default();
     let first = items.iter().filter(|item| splitter::is_first(item));
     let split: BTreeSet<_> =
         first.filter_map(|item| Some(text_of(item, SORT)?.to_owned())).collect();
     for item in items {
-        let Some(place) = crate::engine::dynamodb::place_of(&item) else { continue };
+        let Some(place) = place_of(&item) else { continue };
         let name = &*place.1;
         let space = number_of::<i64>(&item, SPACE);
         let is_left = space.is_some_and(|space| head.garbage.contains(&space));
         if names::is_intent(name) {
-            if text_of(&item, "seen") != Some(&head.etag) {
-                garbage.objects.extend(listed(&item));
-                garbage.items.push(place);
+            if notes == Notes::All || text_of(&item, SEEN) != Some(&head.etag) {
+                garbage.intents.push(item);
             }
         } else if names::is_dead(name) {
             garbage.objects.extend(listed(&item));

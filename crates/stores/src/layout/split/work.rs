@@ -20,7 +20,7 @@ use crate::engine::dynamodb::{Item, Place, Range, SORT, bytes_of, number_of, tex
 use crate::layout::parts::rows::{NewPage, PagePlace, PageRow, Staging, UnitRow, WriteRows};
 
 /// How many bytes of records are kept whole in one commit; a transaction has room for 4 MB.
-const WHOLE_BYTES_MAX: usize = 2 << 20;
+pub(super) const WHOLE_BYTES_MAX: usize = 2 << 20;
 
 /// What becomes of a record.
 #[derive(Clone, Debug)]
@@ -230,7 +230,7 @@ impl<'s> Work<'s> {
             }
             None => {
                 let Some(item) = self.items(unit_no, key)?.pop() else { return Ok(None) };
-                let (table, prefix) = (&self.split.table, &self.split.prefix);
+                let (table, prefix) = (&self.split.table, &self.split.options.prefix);
                 let mut failed = None;
                 let read = item::page_of(&item, &mut self.codec, |stamp, count| {
                     objects::joined(table, prefix, stamp, count).unwrap_or_else(|error| {
@@ -261,10 +261,12 @@ impl WriteRows for Work<'_> {
     const IS_PAGE_A_RECORD: bool = true;
 
     fn is_kept_whole(&self, record: &Record) -> bool {
-        let threshold = self.split.threshold;
-        let values: usize = record.values.iter().map(|value| value.bytes.len()).sum();
-        // What is not the payload stands in the item twice: for others, and in the page.
-        let weight = values + (record.weight() - values) * 2 + 2048;
+        let threshold = self.split.options.threshold;
+        let weight = whole_weight(record);
+        if self.split.options.is_monitored && weight > threshold {
+            let key = &record.key;
+            tracing::info!(unit = %self.unit, %key, weight, threshold, "a record is split");
+        }
         let whole = self.whole.get() + weight;
         let is_whole = weight <= threshold && whole <= WHOLE_BYTES_MAX && item::is_known(record);
         if is_whole {
@@ -394,7 +396,7 @@ impl WriteRows for Work<'_> {
         if !space.is_stored {
             return Ok(());
         }
-        let (partition, prefix) = (names::partition(&self.unit), &self.split.prefix);
+        let (partition, prefix) = (names::partition(&self.unit), &self.split.options.prefix);
         let range = Range::Prefix(names::directories(space.number));
         let mut lowest = u64::MAX;
         self.split.table.query_all(&partition, &range, true, |item| {
@@ -423,6 +425,13 @@ impl WriteRows for Work<'_> {
         self.parts.push((unit_no, part));
         Ok(())
     }
+}
+
+/// Returns how large the item of a record is that is kept whole, at most.
+pub(super) fn whole_weight(record: &Record) -> usize {
+    let values: usize = record.values.iter().map(|value| value.bytes.len()).sum();
+    // What is not the payload stands in the item twice: for others, and in the page.
+    values + (record.weight() - values) * 2 + 2048
 }
 
 /// Returns the stamp and the number of the objects that hold an item's page.
