@@ -62,6 +62,11 @@ pub(crate) enum Command {
     /// Keep a whole store in one file: make backups, check, restore and prune them.
     #[command(subcommand)]
     Backup(Backup),
+    /// Remove parts that nothing points at, or write records whole again where they fit.
+    #[command(subcommand)]
+    Parts(Parts),
+    /// Try a store: read an old record, write a large one, list and delete it, with times.
+    Doctor(Doctor),
     /// Print a completion script for a shell.
     Completions(Completions),
 }
@@ -71,6 +76,17 @@ pub(crate) enum Command {
 pub(crate) struct Assess {
     /// The store to look at.
     pub(crate) store: String,
+    /// Up to which size a DynamoDB table is to keep records whole.
+    #[arg(long, value_name = "BYTES", env = "CHECKPOINT_MAX_SIZE_THRESHOLD")]
+    #[arg(value_parser = parse_bytes, default_value = "358400")]
+    pub(crate) threshold: u64,
+    /// What a million write units of DynamoDB cost, in US dollars.
+    #[arg(long, value_name = "USD", default_value_t = 0.625)]
+    pub(crate) write_price: f64,
+    /// How many write units a second the table takes; a new one takes 4,000.
+    #[arg(long, value_name = "UNITS", default_value_t = 4000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) write_rate: u64,
 }
 
 /// Which units a command is about.
@@ -409,6 +425,45 @@ pub(crate) struct BackupPrune {
     /// Report what would be removed, and remove nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// What to do with parts of large records.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Parts {
+    /// Find parts that nothing points at, and what killed writers left; remove it if confirmed.
+    Clean(PartsClean),
+    /// Find records in parts that fit an item; write them whole if confirmed.
+    Join(PartsJoin),
+}
+
+/// Arguments of `parts clean`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PartsClean {
+    /// The store, such as `split+dynamodb:TABLE`.
+    pub(crate) address: String,
+    /// Leave another program's parts that are not older than so many days.
+    #[arg(long, value_name = "DAYS", default_value_t = 1)]
+    pub(crate) older_than: u32,
+    /// The table's name, to confirm the removal; without it, nothing is removed.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) confirm: Option<String>,
+}
+
+/// Arguments of `parts join`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PartsJoin {
+    /// The store, such as `split+dynamodb:TABLE`.
+    pub(crate) address: String,
+    /// The table's name, to confirm the change; without it, nothing is written.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) confirm: Option<String>,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Doctor {
+    /// The store to try.
+    pub(crate) address: String,
 }
 
 /// Arguments of `completions`.

@@ -21,6 +21,7 @@
 //! ```
 
 pub mod backup;
+pub mod doctor;
 pub mod langgraph;
 mod migration;
 
@@ -39,6 +40,7 @@ pub mod live {
     };
 }
 
+pub use doctor::doctor;
 pub use restow_migrate::copy::Planned;
 pub use restow_migrate::{
     Assessment, CopyOptions, CopyReport, Extra, OnUnsupported, Outcome, Phase, Progress, Relation,
@@ -48,6 +50,7 @@ pub use restow_model as model;
 pub use restow_store as store;
 #[cfg(feature = "failpoints")]
 pub use restow_store::failpoint;
+pub use restow_store::items;
 pub use restow_store::ledger::{Failure, Ledger, Summary};
 pub use restow_store::memory::MemoryStore;
 pub use restow_store::{Address, Clock, Environment, Error, ErrorKind, Result, Store};

@@ -8,12 +8,13 @@ use restow::schema::{self, Size, Status};
 use restow::{Access, Address, Clock, Description, Progress, Result, Stop};
 use serde_json::{Value, json};
 
-use super::{environment, stop_on_interrupt};
+use super::parts::sizes;
+use super::{environment, stop_on_interrupt, weights};
 use crate::args::Assess;
 use crate::exit::Exit;
 use crate::out::Out;
 use crate::progress;
-use crate::words::{bytes, counted};
+use crate::words::{bytes, count, counted};
 
 const POSTGRES: &str = "langgraph+postgres";
 
@@ -26,7 +27,7 @@ pub(super) async fn run(args: &Assess, clock: Arc<dyn Clock>, out: &Out) -> Resu
     stop_on_interrupt(stop.clone());
     let counters = Arc::new(Progress::new());
     let shown = progress::show(counters.clone(), clock, out);
-    let options = AssessOptions { stop, ..AssessOptions::default() };
+    let options = AssessOptions { stop, threshold: args.threshold, ..AssessOptions::default() };
     let compress = Arc::new(restow::compressed_len);
     let found = restow::assess(opened.store.clone(), options, Some(compress), counters).await;
     drop(shown);
@@ -36,7 +37,17 @@ pub(super) async fn run(args: &Assess, clock: Arc<dyn Clock>, out: &Out) -> Resu
         POSTGRES => Some(schema::status(&schema::server(&address, &environment())?).await?),
         _ => None,
     };
+    let weighed = match &opened.items {
+        Some(items) => Some(items.weigh().await?),
+        None => None,
+    };
     let mut object = object(&info.name(), described.as_ref(), &found, size);
+    object["threshold"] = json!(args.threshold);
+    object["write_price"] = json!(args.write_price);
+    object["write_rate"] = json!(args.write_rate);
+    if let Some(weights) = &weighed {
+        object["items"] = weights::object(weights);
+    }
     if let Some(status) = &served {
         object["schema"] = super::schema::object(status);
     }
@@ -45,6 +56,9 @@ pub(super) async fn run(args: &Assess, clock: Arc<dyn Clock>, out: &Out) -> Resu
     described.iter().for_each(|described| tables(described, out));
     served.iter().for_each(|status| served_tables(status, out));
     print(&found, size, out);
+    weighed.iter().for_each(|weights| weights::print(weights, out));
+    target(&found, args, out);
+    largest(&found, out);
     Ok(match (found.interrupted, found.damaged) {
         (true, _) => Exit::Interrupted,
         (false, 0) => Exit::Ok,
@@ -77,10 +91,35 @@ fn print(found: &Assessment, size: Option<u64>, out: &Out) {
         });
         out.line(format!("as parts     about {}{ratio} (an estimate)", bytes(parts)));
     }
+}
+
+/// Says what a DynamoDB table would make of it.
+fn target(found: &Assessment, args: &Assess, out: &Out) {
+    let records = found.total().records.max(1);
+    out.line(format!("sizes        {}", sizes(&found.sizes)));
     out.line(format!(
-        "DynamoDB     {} above its item limit of 409,600 bytes",
+        "DynamoDB     {} above its item limit of 409,600 bytes ({:.1} %)",
         counted(found.oversized, "record is", "records are"),
+        found.oversized as f64 * 100.0 / records as f64,
     ));
+    out.line(format!(
+        "             {} above the threshold of {} bytes ({:.1} %)",
+        counted(found.above_threshold, "record is", "records are"),
+        count(args.threshold),
+        found.above_threshold as f64 * 100.0 / records as f64,
+    ));
+    let units = found.write_units_estimate;
+    out.line(format!(
+        "to write     about {} units: {:.2} USD at {} a million, {} s at {}/s (an estimate)",
+        count(units),
+        units as f64 * args.write_price / 1e6,
+        args.write_price,
+        count(units.div_ceil(args.write_rate)),
+        count(args.write_rate),
+    ));
+}
+
+fn largest(found: &Assessment, out: &Out) {
     large("largest", &found.largest, out);
     if found.damaged > 0 {
         out.line(format!("damaged      {}", counted(found.damaged, "place", "places")));
@@ -212,6 +251,9 @@ fn object(
         "parts_bytes_estimate": found.parts_bytes_estimate,
         "langgraph_sqlite_bytes_estimate": found.total().value_bytes + found.total().body_bytes,
         "above_item_limit": found.oversized,
+        "above_threshold": found.above_threshold,
+        "sizes": weights::by_bound(&found.sizes),
+        "write_units_estimate": found.write_units_estimate,
         "above_item_limit_examples": large(&found.oversized_examples),
         "largest": large(&found.largest),
         "damaged": found.damaged,

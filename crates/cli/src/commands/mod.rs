@@ -4,10 +4,13 @@ mod assess;
 mod backup;
 pub(crate) mod completions;
 mod copy;
+mod doctor;
 mod migrate;
+mod parts;
 mod schema;
 mod status;
 mod verify;
+mod weights;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -34,6 +37,8 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<Exit> {
         Command::Schema(args) => schema::run(&args, out).await,
         Command::Migrate(args) => migrate::run(&args, clock, out).await,
         Command::Backup(args) => backup::run(&args, clock, out).await,
+        Command::Parts(args) => parts::run(&args, clock, out).await,
+        Command::Doctor(args) => doctor::run(&args, clock, out).await,
         Command::Completions(args) => Ok(completions::run(&args)),
     }
 }

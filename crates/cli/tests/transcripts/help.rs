@@ -45,6 +45,10 @@ fn help() {
       migrate      Move units while the application reads and writes them, a share at a time, \
         and back
       backup       Keep a whole store in one file: make backups, check, restore and prune them
+      parts        Remove parts that nothing points at, or write records whole again where \
+        they fit
+      doctor       Try a store: read an old record, write a large one, list and delete it, \
+        with times
       completions  Print a completion script for a shell
       help         Print this message or the help of the given subcommand(s)
 
@@ -133,6 +137,10 @@ fn wrong_usage() {
       migrate      Move units while the application reads and writes them, a share at a time, \
         and back
       backup       Keep a whole store in one file: make backups, check, restore and prune them
+      parts        Remove parts that nothing points at, or write records whole again where \
+        they fit
+      doctor       Try a store: read an old record, write a large one, list and delete it, \
+        with times
       completions  Print a completion script for a shell
       help         Print this message or the help of the given subcommand(s)
 
@@ -143,6 +151,10 @@ fn wrong_usage() {
       -V, --version  Print version
     --- exit 2
     ");
+}
+
+#[test]
+fn wrong_arguments() {
     assert_snapshot!(said(&["copy"]), @r"
     $ restow copy
     --- standard error

@@ -31,6 +31,7 @@ fn assess() {
     $ restow assess app/agent.db --json
     above_item_limit 0
     above_item_limit_examples []
+    above_threshold 0
     damage []
     damaged 0
     dialect "Python"
@@ -61,10 +62,15 @@ fn assess() {
     parts_bytes_estimate #
     repeated_share_estimate #
     residue_bytes 32
+    sizes [{"count":9,"up_to":1024},{"count":3,"up_to":4096}]
     store "langgraph+sqlite"
     store_tables []
+    threshold 358400
     units 2
     units_exact true
+    write_price 0.625
+    write_rate 4000
+    write_units_estimate #
     --- exit 0
     "#);
 }

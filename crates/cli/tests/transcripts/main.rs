@@ -10,4 +10,5 @@ mod machine;
 mod migrate;
 mod migrate_hindered;
 mod secrets;
+mod table;
 mod text;

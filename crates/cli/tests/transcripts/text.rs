@@ -36,7 +36,10 @@ fn assess() {
     repeated     about # % of the values, inside their threads (an estimate)
     as SQLite    about # kB in LangGraph's own tables (an estimate)
     as parts     about # kB, #/# of the file (an estimate)
-    DynamoDB     0 records are above its item limit of 409,600 bytes
+    sizes        ≤ 1 KiB 19 · ≤ 4 KiB 17
+    DynamoDB     0 records are above its item limit of 409,600 bytes (0.0 %)
+                 0 records are above the threshold of 358,400 bytes (0.0 %)
+    to write     about # units: # USD at # a million, [time] at [rate] (an estimate)
     largest
         3.81 kB  chat-anna  checkpoint("", 1f116114-e6f7-60a7-8004-4b7925f3db03)
         3.50 kB  chat-bela  checkpoint("", 1f11610c-2262-61e9-8004-3511470f4130)
@@ -59,7 +62,10 @@ fn assess() {
     repeated     about # % of the values, inside their threads (an estimate)
     as SQLite    about # kB in LangGraph's own tables (an estimate)
     as parts     about # kB, #/# of the file (an estimate)
-    DynamoDB     0 records are above its item limit of 409,600 bytes
+    sizes        ≤ 1 KiB 19 · ≤ 4 KiB 17
+    DynamoDB     0 records are above its item limit of 409,600 bytes (0.0 %)
+                 0 records are above the threshold of 358,400 bytes (0.0 %)
+    to write     about # units: # USD at # a million, [time] at [rate] (an estimate)
     largest
         3.81 kB  chat-anna  checkpoint("", 1f116114-e6f7-60a7-8004-4b7925f3db03)
         3.50 kB  chat-bela  checkpoint("", 1f11610c-2262-61e9-8004-3511470f4130)

@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use futures::StreamExt;
-use restow_model::{Dialect, Digest, Key, Record, UnitId, canonical};
+use restow_model::{Dialect, Digest, Form, Key, Record, UnitId, canonical};
+use restow_store::items::size_bound;
 use restow_store::parts::cut::cut;
 use restow_store::{Content, Enumeration, Frame, Result, Store, fault_of};
 
@@ -22,6 +23,12 @@ use distinct::{Distinct, Repeats};
 
 /// The largest item that DynamoDB holds, in bytes.
 pub const ITEM_BYTES_MAX: u64 = 409_600;
+/// The size up to which records are kept whole in a DynamoDB table, unless told otherwise.
+pub const SPLIT_THRESHOLD: u64 = 358_400;
+/// What DynamoDB counts a write by, in bytes.
+const WRITE_UNIT_BYTES: u64 = 1024;
+/// How many bytes the item of a record has beside the record, about.
+const ITEM_BESIDE_BYTES: u64 = 256;
 /// How many large records are named.
 pub const LARGEST_NAMED: usize = 10;
 /// How many bytes are compressed to find the ratio.
@@ -35,13 +42,16 @@ pub type Compress = dyn Fn(&[u8]) -> usize + Send + Sync;
 pub struct AssessOptions {
     /// Records with more bytes of values than this are counted as oversized.
     pub item_bytes_max: u64,
+    /// Records up to this size are kept whole in a DynamoDB table; larger ones are split.
+    pub threshold: u64,
     /// Stops the work.
     pub stop: Stop,
 }
 
 impl Default for AssessOptions {
     fn default() -> Self {
-        Self { item_bytes_max: ITEM_BYTES_MAX, stop: Stop::new() }
+        let (item_bytes_max, threshold) = (ITEM_BYTES_MAX, SPLIT_THRESHOLD);
+        Self { item_bytes_max, threshold, stop: Stop::new() }
     }
 }
 
@@ -62,6 +72,12 @@ pub struct Assessment {
     pub oversized: u64,
     /// The first of them.
     pub oversized_examples: Vec<Large>,
+    /// How many records are larger than the threshold.
+    pub above_threshold: u64,
+    /// By upper bounds: how many records are not larger, but larger than the bound before.
+    pub sizes: BTreeMap<u64, u64>,
+    /// About how many write units it takes to write everything into a DynamoDB table.
+    pub write_units_estimate: u64,
     /// About how many bytes of values are left when every piece that repeats inside its unit is
     /// kept once.
     pub distinct_bytes_estimate: u64,
@@ -184,6 +200,9 @@ struct Tally {
     sample: Vec<u8>,
     raw: usize,
     packed: usize,
+    /// Write units of items, and the bytes of values that would lie in parts.
+    item_units: u64,
+    part_bytes: u64,
 }
 
 impl Tally {
@@ -200,6 +219,8 @@ impl Tally {
             sample: Vec::new(),
             raw: 0,
             packed: 0,
+            item_units: 0,
+            part_bytes: 0,
         }
     }
 
@@ -242,6 +263,7 @@ impl Tally {
                 self.found.oversized_examples.push(large());
             }
         }
+        self.weigh(record, body_bytes, value_bytes);
         let least = self.largest.peek().map_or(0, |least| least.0.bytes);
         if self.largest.len() < LARGEST_NAMED || body_bytes + value_bytes > least {
             self.largest.push(std::cmp::Reverse(large()));
@@ -254,6 +276,24 @@ impl Tally {
                 self.piece(name, &value.bytes[range]);
             }
         }
+    }
+
+    /// Counts a record by its size, and by what it costs to write it into a DynamoDB table.
+    fn weigh(&mut self, record: &Record, body_bytes: u64, value_bytes: u64) {
+        let bytes = body_bytes + value_bytes;
+        *self.found.sizes.entry(size_bound(bytes)).or_default() += 1;
+        self.found.above_threshold += u64::from(bytes > self.options.threshold);
+        // What others can read stands whole in its item; of the rest the values lie in parts.
+        let is_text = matches!(&record.values[..], [value] if value.form == Form::Json);
+        let item = match is_text && bytes <= self.options.threshold {
+            true => bytes,
+            false => {
+                self.part_bytes += value_bytes;
+                body_bytes
+            }
+        };
+        // A transaction costs twice.
+        self.item_units += 2 * (item + ITEM_BESIDE_BYTES).div_ceil(WRITE_UNIT_BYTES);
     }
 
     /// Notes a piece of a value; pieces are only shared inside their unit.
@@ -293,8 +333,10 @@ impl Tally {
         let total = found.total();
         found.distinct_bytes_estimate =
             (total.value_bytes as f64 * self.repeats.distinct_share()) as u64;
+        let ratio = if self.raw == 0 { 1.0 } else { self.packed as f64 / self.raw as f64 };
+        let parts = self.part_bytes as f64 * self.repeats.distinct_share() * ratio;
+        found.write_units_estimate = self.item_units + (parts as u64).div_ceil(WRITE_UNIT_BYTES);
         if self.compress.is_some() {
-            let ratio = if self.raw == 0 { 1.0 } else { self.packed as f64 / self.raw as f64 };
             let raw = found.distinct_bytes_estimate + total.body_bytes;
             found.parts_bytes_estimate = Some((raw as f64 * ratio) as u64 + found.residue_bytes);
         }

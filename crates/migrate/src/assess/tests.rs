@@ -62,6 +62,12 @@ async fn oversized_and_largest_records_are_named() {
     let sizes: Vec<u64> = found.largest.iter().map(|l| l.bytes / 30_000).collect();
     assert_eq!(sizes, (11..=20).rev().collect::<Vec<_>>());
     assert_eq!(found.largest[0].unit, UnitId::new("u20"));
+    // 360,000 bytes and more are above the threshold, …
+    assert_eq!(found.above_threshold, 9);
+    let sizes = [(64 << 10, 2), (256 << 10, 6), (409_600, 5), (1 << 20, 7)];
+    assert_eq!(found.sizes, BTreeMap::from(sizes));
+    // … each has an item, and all is the same byte again and again.
+    assert!(found.write_units_estimate >= 40, "{}", found.write_units_estimate);
 }
 
 #[tokio::test]
