@@ -86,6 +86,17 @@ fn made(status: StatusCode, kind: &'static str, body: String) -> Answer {
     answer
 }
 
+/// What a service says to whom a right is missing.
+pub(super) fn denied(seen: &Seen) -> Answer {
+    if !seen.is_dynamodb() {
+        return storage(StatusCode::FORBIDDEN, "AccessDenied", "access denied");
+    }
+    let message = format!("User: me is not authorized to perform: dynamodb:{}", seen.operation);
+    let name = "com.amazon.coral.service#AccessDeniedException";
+    let body = serde_json::json!({"__type": name, "Message": message, "message": message});
+    json(StatusCode::BAD_REQUEST, &body)
+}
+
 /// What a service says to too many requests; DynamoDB names one of its reasons.
 pub(super) fn throttled(seen: &Seen, random: &mut Random) -> Answer {
     const READS: [&str; 6] =

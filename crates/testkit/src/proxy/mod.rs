@@ -177,6 +177,7 @@ impl Shared {
         self.traps.pass(Moment::Before, &seen).await?;
         let answer = match fate.before {
             Some(Before::Closed) => return Err(Closed),
+            Some(Before::Denied) => message::denied(&seen),
             Some(Before::Throttled) => message::throttled(&seen, &mut fate.random),
             Some(Before::Broken) => message::broken(&seen),
             None => self.answer(&seen, &plan, &mut fate).await?,

@@ -11,6 +11,8 @@ pub struct Plan {
     pub seed: u64,
     /// Requests refused for their rate, with a reason, before anything was done.
     pub throttled: u32,
+    /// Requests refused because the right to make them is missing.
+    pub denied: u32,
     /// Requests answered with a server's error, before anything was done.
     pub broken: u32,
     /// Requests closed without an answer, before anything was done.
@@ -62,6 +64,7 @@ pub(super) struct Fate {
 /// What happens instead of sending a request on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Before {
+    Denied,
     Throttled,
     Broken,
     Closed,
@@ -76,9 +79,11 @@ impl Plan {
             (hits(self.throttled), hits(self.broken), hits(self.closed));
         let (dropped, unprocessed, stale, delayed) =
             (hits(self.dropped), hits(self.unprocessed), hits(self.stale), hits(self.delayed));
-        let before = match (throttled, broken, closed) {
-            (true, ..) => Some(Before::Throttled),
-            (_, true, _) => Some(Before::Broken),
+        let denied = hits(self.denied);
+        let before = match (denied, throttled, broken, closed) {
+            (true, ..) => Some(Before::Denied),
+            (_, true, ..) => Some(Before::Throttled),
+            (_, _, true, _) => Some(Before::Broken),
             (.., true) => Some(Before::Closed),
             _ => None,
         };
