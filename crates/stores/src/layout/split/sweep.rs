@@ -91,8 +91,8 @@ pub(super) fn left(unit: &UnitId, error: &Error) {
 /// Tidies up a unit; its head tells what is garbage.
 ///
 /// A note tells of a transaction that cannot succeed any more only where the head stood still while
-/// the notes were read: then it is older than the head, not newer. `lost` are objects of commits that
-/// lost to another: their notes may be gone already, taken by one who did not see them all.
+/// the notes were read: then it is older than the head, not newer. `lost` are objects of commits
+/// that lost to another: their notes may be gone already, taken by one who did not see them all.
 pub(super) fn unit(split: &Split, unit: &UnitId, notes: Notes, lost: &[(i64, u64)]) -> Result<()> {
     let table = &split.table;
     let (head, items) = units::standing(table, unit)?;
