@@ -13,6 +13,8 @@ use rusqlite::Connection;
 use crate::engine::postgres::{Server, Settings};
 use crate::engine::sqlite::look_before;
 use crate::engine::sqlite::source::Source;
+#[cfg(feature = "dynamodb")]
+use crate::layout::langgraph::dynamodb::LangGraphDynamoDb;
 use crate::layout::langgraph::postgres::LangGraphPostgres;
 use crate::layout::langgraph::sqlite::{Description, LangGraphSqlite, shape};
 use crate::layout::parts::postgres::PartsPostgres;
@@ -22,9 +24,10 @@ use crate::layout::parts::sqlite::{PartsSqlite, schema};
 use crate::layout::split::Split;
 
 /// Every pair of layout and engine that can be opened.
-pub const ADDRESSES: [&str; 5] = [
+pub const ADDRESSES: [&str; 6] = [
     "langgraph+sqlite:FILE",
     "langgraph+postgres://USER@HOST/DATABASE",
+    "langgraph+dynamodb:TABLE",
     "parts+sqlite:FILE",
     "parts+postgres://USER@HOST/DATABASE",
     "split+dynamodb:TABLE",
@@ -141,6 +144,12 @@ fn open_on_server(address: &Address, access: Access, environment: &Environment) 
 #[cfg(feature = "dynamodb")]
 fn open_table(address: &Address, access: Access, environment: &Environment) -> Result<Opened> {
     Ok(match (address.layout.as_deref(), access) {
+        (Some("langgraph"), Access::Read) => {
+            parts(LangGraphDynamoDb::source(address, environment)?)
+        }
+        (Some("langgraph"), Access::Write) => {
+            parts(LangGraphDynamoDb::target(address, environment)?)
+        }
         (Some("split"), Access::Read) => split(Split::source(address, environment)?),
         (Some("split"), Access::Write) => split(Split::target(address, environment)?),
         _ => return Err(unknown(address)),

@@ -196,7 +196,7 @@ fn addresses_that_lead_nowhere() {
     --- standard error
     restow: open a store: no store of this layout on this engine is known, address \
         langgraph+redis:cache, known langgraph+sqlite:FILE \
-        langgraph+postgres://USER@HOST/DATABASE parts+sqlite:FILE \
+        langgraph+postgres://USER@HOST/DATABASE langgraph+dynamodb:TABLE parts+sqlite:FILE \
         parts+postgres://USER@HOST/DATABASE split+dynamodb:TABLE
     --- exit 1
     ");

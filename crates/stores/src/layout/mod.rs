@@ -1,5 +1,7 @@
 //! Layouts: how an application arranges its state in an engine.
 
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
 pub mod langgraph;
 pub mod parts;
 #[cfg(feature = "dynamodb")]

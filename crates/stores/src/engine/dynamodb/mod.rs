@@ -37,6 +37,15 @@ pub type Item = HashMap<String, AttributeValue>;
 /// Where an item is: its partition and its place there.
 pub type Place = (String, String);
 
+/// What a table calls the attributes that say where an item is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyNames {
+    /// Names an item's partition.
+    pub partition: &'static str,
+    /// Names an item in its partition.
+    pub sort: &'static str,
+}
+
 /// The attribute that names an item's partition.
 pub const PARTITION: &str = "threadId";
 /// The attribute that names an item in its partition.
@@ -46,6 +55,7 @@ pub const SORT: &str = "recordId";
 #[derive(Clone)]
 pub struct Table {
     client: Client,
+    keys: KeyNames,
     settings: Arc<Settings>,
     runtime: Handle,
     meter: Arc<Meter>,
@@ -62,6 +72,13 @@ impl Table {
     ///
     /// Blocks; call it on a thread that may, of a runtime.
     pub fn open(settings: Settings) -> Result<Self> {
+        Self::open_as(settings, KeyNames { partition: PARTITION, sort: SORT })
+    }
+
+    /// Makes ready to ask for a table whose items are named otherwise.
+    ///
+    /// Blocks; call it on a thread that may, of a runtime.
+    pub fn open_as(settings: Settings, keys: KeyNames) -> Result<Self> {
         const OPERATION: &str = "reach DynamoDB";
         let runtime = Handle::try_current().map_err(|error| {
             Error::new(ErrorKind::Failed, OPERATION, "there is no runtime").because(error)
@@ -73,7 +90,7 @@ impl Table {
             return Err(error.with("table", settings.shown()));
         }
         let client = Client::new(&config);
-        Ok(Self { client, settings: Arc::new(settings), runtime, meter: Arc::default() })
+        Ok(Self { client, keys, settings: Arc::new(settings), runtime, meter: Arc::default() })
     }
 
     /// Returns where the table is.
@@ -84,6 +101,18 @@ impl Table {
     /// Returns what was consumed so far.
     pub fn consumed(&self) -> Consumed {
         self.meter.consumed()
+    }
+
+    /// Returns what the table calls the attributes that say where an item is.
+    pub fn keys(&self) -> KeyNames {
+        self.keys
+    }
+
+    /// Returns the time as the client has it, in seconds since 1970; it tells what has expired.
+    pub fn now(&self) -> i64 {
+        let now = self.client.config().time_source().map(|source| source.now());
+        let since = now.and_then(|now| now.duration_since(std::time::UNIX_EPOCH).ok());
+        since.map_or(0, |since| since.as_secs() as i64)
     }
 
     /// Waits for an answer.
@@ -175,6 +204,21 @@ pub fn number_of<T: std::str::FromStr>(item: &Item, name: &str) -> Option<T> {
 /// Returns the bytes of an attribute.
 pub fn bytes_of<'i>(item: &'i Item, name: &str) -> Option<&'i [u8]> {
     item.get(name)?.as_b().ok().map(|blob| blob.as_ref())
+}
+
+impl KeyNames {
+    /// Returns where an item is.
+    pub fn place_of(&self, item: &Item) -> Option<Place> {
+        let (partition, sort) = (text_of(item, self.partition)?, text_of(item, self.sort)?);
+        Some((partition.to_owned(), sort.to_owned()))
+    }
+
+    /// Makes the attributes that say where an item is.
+    pub fn at(&self, place: &Place) -> Item {
+        let (partition, sort) = place.clone();
+        let pairs = [(self.partition, partition), (self.sort, sort)];
+        pairs.map(|(name, value)| (name.to_owned(), text(value))).into()
+    }
 }
 
 /// Returns where an item is.

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{
 use backon::BlockingRetryable as _;
 use restow_store::{Error, ErrorKind, Result};
 
-use super::{Item, PARTITION, Place, SORT, Table, at, place_of, text};
+use super::{Item, Place, Table, text};
 
 /// How many items one request may ask for by name.
 const GET_ITEMS_MAX: usize = 100;
@@ -29,7 +29,7 @@ impl Table {
     /// Reads an item.
     pub fn get(&self, place: &Place) -> Result<Option<Item>> {
         let request = self.client.get_item().table_name(&self.settings.table);
-        let request = request.set_key(Some(at(place))).consistent_read(true);
+        let request = request.set_key(Some(self.keys.at(place))).consistent_read(true);
         let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let answer = self.wait(request.send()).map_err(|e| self.failed("read an item", e))?;
         self.meter.read(&answer.consumed_capacity);
@@ -43,7 +43,7 @@ impl Table {
         }
         let mut found = Vec::with_capacity(places.len());
         for chunk in places.chunks(GET_ITEMS_MAX) {
-            let mut left: Vec<Item> = chunk.iter().map(at).collect();
+            let mut left: Vec<Item> = chunk.iter().map(|place| self.keys.at(place)).collect();
             // Repeated only as long as nothing comes at all.
             while !left.is_empty() {
                 let some = (|| self.get_some(&left)).retry(self.backoff()).when(is_stuck);
@@ -95,24 +95,25 @@ impl Table {
         let request = self.client.query().table_name(&self.settings.table);
         let request = request.consistent_read(true).scan_index_forward(!is_descending);
         let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let request = request.expression_attribute_names("#p", PARTITION);
+        let request = request.expression_attribute_names("#p", self.keys.partition);
         let request = request.expression_attribute_values(":p", text(partition));
         let request = match range {
             Range::All => request.key_condition_expression("#p = :p"),
             Range::Prefix(prefix) => request
                 .key_condition_expression("#p = :p AND begins_with(#s, :a)")
-                .expression_attribute_names("#s", SORT)
+                .expression_attribute_names("#s", self.keys.sort)
                 .expression_attribute_values(":a", text(prefix)),
             Range::Between(first, last) => request
                 .key_condition_expression("#p = :p AND #s BETWEEN :a AND :b")
-                .expression_attribute_names("#s", SORT)
+                .expression_attribute_names("#s", self.keys.sort)
                 .expression_attribute_values(":a", text(first))
                 .expression_attribute_values(":b", text(last)),
         };
-        let request = request.set_exclusive_start_key(from.map(at)).set_limit(limit);
+        let request =
+            request.set_exclusive_start_key(from.map(|place| self.keys.at(place))).set_limit(limit);
         let answer = self.wait(request.send()).map_err(|e| self.failed("read a partition", e))?;
         self.meter.read(&answer.consumed_capacity);
-        let next = answer.last_evaluated_key.as_ref().and_then(place_of);
+        let next = answer.last_evaluated_key.as_ref().and_then(|key| self.keys.place_of(key));
         Ok((answer.items.unwrap_or_default(), next))
     }
 
@@ -147,7 +148,9 @@ impl Table {
         attributes: Option<&[&str]>,
     ) -> Result<Page> {
         let mut request = self.client.scan().table_name(&self.settings.table);
-        request = request.consistent_read(true).set_exclusive_start_key(from.map(at));
+        request = request
+            .consistent_read(true)
+            .set_exclusive_start_key(from.map(|place| self.keys.at(place)));
         request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
         if shares > 1 {
             request = request.segment(number as i32).total_segments(shares as i32);
@@ -161,7 +164,7 @@ impl Table {
         }
         let answer = self.wait(request.send()).map_err(|e| self.failed("walk a table", e))?;
         self.meter.read(&answer.consumed_capacity);
-        let next = answer.last_evaluated_key.as_ref().and_then(place_of);
+        let next = answer.last_evaluated_key.as_ref().and_then(|key| self.keys.place_of(key));
         Ok((answer.items.unwrap_or_default(), next))
     }
 

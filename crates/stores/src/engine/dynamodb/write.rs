@@ -12,7 +12,7 @@ use backon::BlockingRetryable as _;
 use restow_store::{Error, ErrorKind, Result};
 
 use super::table::is_stuck;
-use super::{Item, PARTITION, Place, SORT, Table, at, item_size, number_of, text};
+use super::{Item, KeyNames, Place, Table, item_size, number_of, text};
 
 /// How many operations a batch may hold, and how many bytes.
 const BATCH_ITEMS_MAX: usize = 25;
@@ -102,11 +102,15 @@ impl Write {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Put(item, _) => item_size(item),
-            Self::Delete(place, _) | Self::Look(place, _) => item_size(&at(place)),
+            Self::Delete(place, _) | Self::Look(place, _) => place.0.len() + place.1.len() + 64,
         }
     }
 
-    fn build(&self, table: &str) -> Result<TransactWriteItem, aws_sdk_dynamodb::error::BuildError> {
+    fn build(
+        &self,
+        table: &str,
+        keys: KeyNames,
+    ) -> Result<TransactWriteItem, aws_sdk_dynamodb::error::BuildError> {
         let all = TransactWriteItem::builder();
         Ok(match self {
             Self::Put(item, check) => {
@@ -114,11 +118,11 @@ impl Write {
                 all.put(on_condition!(put, table, check).build()?)
             }
             Self::Delete(place, check) => {
-                let delete = Delete::builder().set_key(Some(at(place)));
+                let delete = Delete::builder().set_key(Some(keys.at(place)));
                 all.delete(on_condition!(delete, table, check).build()?)
             }
             Self::Look(place, check) => {
-                let look = ConditionCheck::builder().set_key(Some(at(place)));
+                let look = ConditionCheck::builder().set_key(Some(keys.at(place)));
                 all.condition_check(on_condition!(look, table, check).build()?)
             }
         }
@@ -134,7 +138,8 @@ impl Table {
     pub fn transact(&self, writes: &[Write]) -> Result<Transacted> {
         const OPERATION: &str = "write items together";
         let table = &self.settings.table;
-        let items: Result<Vec<_>, _> = writes.iter().map(|write| write.build(table)).collect();
+        let items: Result<Vec<_>, _> =
+            writes.iter().map(|write| write.build(table, self.keys)).collect();
         let items = items.map_err(|error| {
             Error::new(ErrorKind::Failed, OPERATION, "the request makes no sense").because(error)
         })?;
@@ -182,7 +187,7 @@ impl Table {
 
     /// Removes an item if a check holds; says whether it did.
     pub fn delete_if(&self, place: &Place, check: &Check) -> Result<bool> {
-        let request = self.client.delete_item().set_key(Some(at(place)));
+        let request = self.client.delete_item().set_key(Some(self.keys.at(place)));
         let request = on_condition!(request, &self.settings.table, check);
         let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
         match self.wait(request.send()) {
@@ -210,7 +215,7 @@ impl Table {
     /// Removes items, in any order; those that are not there are no error.
     pub fn delete_all(&self, places: &[Place]) -> Result<()> {
         let deletes = places.iter().map(|place| {
-            let delete = DeleteRequest::builder().set_key(Some(at(place))).build();
+            let delete = DeleteRequest::builder().set_key(Some(self.keys.at(place))).build();
             delete.map(|delete| (WriteRequest::builder().delete_request(delete).build(), 64))
         });
         self.batches(deletes.collect::<Result<_, _>>())
@@ -260,7 +265,7 @@ impl Table {
     pub fn count(&self, place: &Place) -> Result<i64> {
         const OPERATION: &str = "count";
         let request = self.client.update_item().table_name(&self.settings.table);
-        let request = request.set_key(Some(at(place))).update_expression("ADD #n :n");
+        let request = request.set_key(Some(self.keys.at(place))).update_expression("ADD #n :n");
         let request = request.expression_attribute_names("#n", "count");
         let request = request.expression_attribute_values(":n", super::number(1));
         let request = request.return_values(ReturnValue::UpdatedNew);
@@ -280,7 +285,8 @@ impl Table {
             Err(error) => return Err(self.failed("describe a table", error)),
         }
         let mut request = self.client.create_table().table_name(table);
-        for (name, role) in [(PARTITION, KeyType::Hash), (SORT, KeyType::Range)] {
+        for (name, role) in [(self.keys.partition, KeyType::Hash), (self.keys.sort, KeyType::Range)]
+        {
             let key = KeySchemaElement::builder().attribute_name(name).key_type(role);
             let attribute = AttributeDefinition::builder().attribute_name(name);
             let attribute = attribute.attribute_type(ScalarAttributeType::S).build();

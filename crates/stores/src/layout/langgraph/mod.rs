@@ -5,6 +5,8 @@
 
 pub mod beside;
 pub mod dialect;
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
 pub mod items;
 pub mod json;
 pub mod json_text;

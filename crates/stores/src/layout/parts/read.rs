@@ -129,7 +129,8 @@ impl<'c> Reader<'c> {
             let what = Selection { content: what.content, ..Selection::prefix(&prefix) };
             self.records(rows, &row, &what, false)?;
         }
-        let (unit, digest) = (row.unit, Some(row.digest));
+        let digest = rows.tells_digest(&row).then_some(row.digest);
+        let unit = row.unit;
         Ok(self.out.send(Frame::End { unit, control, digest })?)
     }
 
@@ -261,7 +262,8 @@ impl<'c> Reader<'c> {
         if what.content != Content::Nothing {
             self.records(rows, row, what, marks)?;
         }
-        let (unit, digest) = (row.unit.clone(), Some(row.digest));
+        let digest = rows.tells_digest(row).then_some(row.digest);
+        let unit = row.unit.clone();
         Ok(self.out.send(Frame::End { unit, control, digest })?)
     }
 

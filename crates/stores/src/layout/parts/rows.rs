@@ -116,6 +116,11 @@ pub(in crate::layout) trait ReadRows: Sized {
     /// Why the engine fails.
     type Error;
 
+    /// Says whether a unit's row tells the digest of all its records.
+    fn tells_digest(&self, _row: &UnitRow) -> bool {
+        true
+    }
+
     /// Reads the bytes of the store's record.
     fn store(&mut self) -> Result<Option<Bytes>, Self::Error>;
 
