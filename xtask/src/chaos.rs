@@ -5,7 +5,7 @@ use crate::Outcome;
 use crate::services::{Running, Wanted};
 use crate::step;
 
-const PAIRS: [&str; 3] = ["sqlite-postgres", "postgres-parts", "sqlite-parts"];
+const PAIRS: [&str; 4] = ["sqlite-postgres", "postgres-parts", "sqlite-parts", "sqlite-split"];
 
 pub(crate) fn run(args: &[String]) -> Outcome {
     let build = ["build", "--release", "--package", "restow-testkit", "--bin", "chaos"];
@@ -14,7 +14,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         return Ok(built);
     }
     // The server that is killed is another one, made of the same programs.
-    let wanted = Wanted::find(|name| name == "postgres")?;
+    let wanted = Wanted::find(|name| ["postgres", "dynamodb"].contains(&name))?;
     let services = Running::start(&wanted, None)?;
     let is_named = args.iter().any(|arg| arg == "--pair" || arg.starts_with("--pair="));
     let pairs: Vec<&str> = if is_named { vec![""] } else { PAIRS.to_vec() };

@@ -32,9 +32,8 @@ fn nothing_is_lost(pair: Stores) {
 #[test]
 fn nothing_is_lost_between_any_stores() {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let pairs = [Stores::SqlitePostgres, Stores::PostgresParts, Stores::SqliteParts];
     thread::scope(|scope| {
-        for pair in pairs {
+        for pair in Stores::ALL {
             scope.spawn(move || nothing_is_lost(pair));
         }
     });

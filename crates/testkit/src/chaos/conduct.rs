@@ -86,12 +86,16 @@ struct Conductor<'p> {
 /// Makes chaos with a program that can be told to be a client or a mover; nothing where this run
 /// does without a server and the stores need one.
 pub fn run(plan: &Plan, program: &Path) -> Option<Report> {
-    let cluster = match plan.pair.needs_server() {
+    let cluster = match plan.pair.needs_postgres() {
         true => Some(Cluster::start("listen_addresses = '127.0.0.1'\nmax_connections = 300")?),
         false => None,
     };
     let folder = tempfile::Builder::new().prefix("restow-chaos-").tempdir().expect("a folder");
-    let server = cluster.as_ref().map(Cluster::url).unwrap_or_default();
+    let table = match plan.pair.needs_dynamodb() {
+        true => Some(crate::servers::dynamodb()?),
+        false => None,
+    };
+    let server = cluster.as_ref().map(Cluster::url).or(table).unwrap_or_default();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
     let mut conductor = Conductor {

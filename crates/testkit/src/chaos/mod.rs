@@ -15,5 +15,6 @@ pub mod clock;
 pub mod conduct;
 pub mod history;
 pub mod mover;
+mod table;
 pub mod truth;
 pub mod world;

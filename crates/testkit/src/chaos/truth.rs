@@ -9,8 +9,9 @@ use restow::model::{Control, Digest, HomeState, UnitDigest, UnitId};
 use restow::store::journal::Journal;
 use restow::store::{Frame, Selection};
 use rusqlite::Connection;
+use serde_json::Value;
 
-use super::world;
+use super::{table, world};
 
 /// A write as a journal tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +61,9 @@ fn rows(address: &str) -> Vec<Row> {
             |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
         return statement.query_map([], row).expect("rows").map(|r| r.expect("a row")).collect();
     }
+    if engine == "dynamodb" {
+        return table::items_with("seq", place).iter().map(row_of).collect();
+    }
     let mut client = Client::connect(&format!("postgresql:{place}"), NoTls).expect("the server");
     let table = match layout {
         "langgraph" => "restow.journal",
@@ -69,6 +73,13 @@ fn rows(address: &str) -> Vec<Row> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let rows = rows.expect("rows").into_iter();
     rows.map(|row| (text(row.get(0)), row.get(1), row.get(2), row.get(3))).collect()
+}
+
+fn row_of(item: &Value) -> Row {
+    let text = |name| table::text_of(item, name).expect("an attribute");
+    let seq = text("seq").parse().expect("a number");
+    let keys = table::bytes_of(item, "keys").expect("keys");
+    (text("threadId").to_owned(), seq, table::bytes_of(item, "operation"), keys)
 }
 
 /// A unit as one store holds it.

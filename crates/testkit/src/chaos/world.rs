@@ -27,15 +27,27 @@ pub enum Stores {
     PostgresParts,
     /// From LangGraph's own tables to the compact layout, both on SQLite.
     SqliteParts,
+    /// From LangGraph's own tables in SQLite to a table in DynamoDB.
+    SqliteSplit,
 }
 
 impl Stores {
-    /// Says whether a server is needed.
-    pub fn needs_server(self) -> bool {
-        self != Self::SqliteParts
+    /// Every pair.
+    pub const ALL: [Self; 4] =
+        [Self::SqlitePostgres, Self::PostgresParts, Self::SqliteParts, Self::SqliteSplit];
+
+    /// Says whether a server of PostgreSQL's is needed.
+    pub fn needs_postgres(self) -> bool {
+        matches!(self, Self::SqlitePostgres | Self::PostgresParts)
     }
 
-    /// Returns the addresses of source and target, given a folder and the URL of a server.
+    /// Says whether a server of DynamoDB's is needed.
+    pub fn needs_dynamodb(self) -> bool {
+        self == Self::SqliteSplit
+    }
+
+    /// Returns the addresses of source and target, given a folder and the URL of the server that
+    /// is needed.
     pub fn addresses(self, folder: &std::path::Path, server: &str) -> [String; 2] {
         let file =
             |layout: &str, name: &str| format!("{layout}+sqlite:{}", folder.join(name).display());
@@ -44,6 +56,11 @@ impl Stores {
             Self::SqlitePostgres => [file("langgraph", "source.db"), there("langgraph")],
             Self::PostgresParts => [there("langgraph"), there("parts")],
             Self::SqliteParts => [file("langgraph", "source.db"), file("parts", "target.restow")],
+            Self::SqliteSplit => {
+                let table = folder.file_name().unwrap_or_default().display().to_string();
+                let table = format!("split+dynamodb:{table}?endpoint={server}");
+                [file("langgraph", "source.db"), table]
+            }
         }
     }
 }
@@ -51,7 +68,9 @@ impl Stores {
 /// Opens a store, making it where it is not there.
 pub async fn open(address: &str) -> Result<Arc<dyn Store>> {
     let address = Address::parse(address)?;
-    Ok(restow::open(&address, Access::Write, &Environment::default()).await?.store)
+    // Servers of tests take any.
+    let keys = [("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "any")];
+    Ok(restow::open(&address, Access::Write, &Environment::from(keys)).await?.store)
 }
 
 /// Opens both stores for the migration; `faults` says how often what goes wrong.
