@@ -52,9 +52,10 @@ impl Work<'_> {
         failpoint::pass(Point::BeforeCommit)?;
         let done = match table.transact(&plan.writes) {
             Ok(Transacted::Done) => Committed::Done,
-            Ok(Transacted::Lost) => self.read_back(Committed::Lost),
-            Err(error) if error.is_retryable() => self.read_back(Committed::Unknown),
-            Err(error) => return Err(error),
+            Ok(Transacted::Lost) if !self.is_there() => Committed::Lost,
+            Err(error) if !error.is_retryable() => return Err(error),
+            Err(_) if !self.is_there() => Committed::Unknown,
+            _ => Committed::Done,
         };
         if done == Committed::Done {
             failpoint::pass(Point::Committed)?;
@@ -68,17 +69,12 @@ impl Work<'_> {
         Ok(done)
     }
 
-    /// Looks whether a commit whose answer is not what it should be is there all the same.
-    fn read_back(&self, otherwise: Committed) -> Committed {
-        let etag = |head: Option<Head>| head.map(|head| head.etag);
-        match unit::head(&self.saver.base.table, &self.unit).map(etag) {
-            Ok(Some(etag)) if etag == self.head.etag => Committed::Done,
-            // Another has changed the head: what is late will not hold any more.
-            Ok(found) if found.as_ref() != self.was.as_ref().map(|head| &head.etag) => {
-                Committed::Lost
-            }
-            _ => otherwise,
-        }
+    /// Says whether a commit is there all the same, whatever its answer was.
+    ///
+    /// Where it is not, another may have come behind it.
+    fn is_there(&self) -> bool {
+        let head = unit::head(&self.saver.base.table, &self.unit);
+        head.is_ok_and(|head| head.is_some_and(|head| head.etag == self.head.etag))
     }
 
     /// Brings the unit to where the official saver looks for it, and takes away what nothing needs.
