@@ -19,7 +19,7 @@ use super::work::{Change, Work};
 use crate::engine::dynamodb::{
     Check, TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write,
 };
-use crate::layout::dynamodb::head::{ETAG, Head};
+use crate::layout::dynamodb::head::ETAG;
 use crate::layout::dynamodb::single::record_of;
 use crate::layout::dynamodb::{Committed, journal, registers};
 use crate::layout::langgraph::record::{CHECKPOINT, WRITE};
