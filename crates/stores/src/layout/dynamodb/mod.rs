@@ -41,7 +41,7 @@ pub(in crate::layout) const RECORDS_MAX: usize = 80;
 const WRITERS_MAX: usize = 8;
 
 /// What every layout's store is made of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::layout) struct Base {
     pub(in crate::layout) info: StoreInfo,
     pub(in crate::layout) table: Table,
@@ -70,7 +70,7 @@ impl Base {
     }
 
     /// Refuses to write to a store that was opened to be read.
-    fn to_be_written(&self) -> Result<()> {
+    pub(in crate::layout) fn to_be_written(&self) -> Result<()> {
         if self.is_written {
             return Ok(());
         }
@@ -161,6 +161,9 @@ pub(in crate::layout) trait Layout:
     /// Looks at a unit that is going to be changed.
     fn work(&self, unit: &UnitId, ops: Option<&UnitOps>) -> Result<Self::Work<'_>>;
 
+    /// Says whether a unit is still as it was looked at.
+    fn stands_still(&self, work: &Self::Work<'_>) -> Result<bool>;
+
     /// Makes everything that was gathered visible at once.
     fn commit(&self, work: &mut Self::Work<'_>) -> Result<Committed>;
 
@@ -190,6 +193,11 @@ impl<L: Layout> Threads<L> {
     /// Makes a store of a layout.
     pub(in crate::layout) fn new(layout: L) -> Self {
         Self(Arc::new(layout))
+    }
+
+    /// Returns the layout.
+    pub(in crate::layout) fn layout(&self) -> &L {
+        &self.0
     }
 
     /// Returns what the store's requests consumed so far.
@@ -254,7 +262,12 @@ impl<L: Layout> Threads<L> {
                 Ok(outcome) => outcome,
                 Err(stop) => {
                     let place = ("table", self.0.base().table.settings().shown());
-                    return stop.outcome(&ops.unit, place, |error| error);
+                    let outcome = stop.outcome(&ops.unit, place, |error| error)?;
+                    // What was seen one item after the other may never have been so.
+                    match self.0.stands_still(&work)? {
+                        true => return Ok(outcome),
+                        false => continue,
+                    }
                 }
             };
             match self.0.commit(&mut work)? {
@@ -283,7 +296,10 @@ impl<L: Layout> Threads<L> {
         self.0.base().to_be_written()?;
         for _ in 0..ATTEMPTS_MAX {
             let mut work = self.0.work(unit, None)?;
-            let done = change(&mut work)?;
+            let done = match change(&mut work) {
+                Err(_) if !self.0.stands_still(&work)? => continue,
+                done => done?,
+            };
             match self.0.commit(&mut work)? {
                 Committed::Done => return Ok(done),
                 Committed::Lost => {}

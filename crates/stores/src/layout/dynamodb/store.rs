@@ -56,7 +56,8 @@ impl<L: Layout> Threads<L> {
         }
     }
 
-    async fn run<T, F>(&self, operation: &'static str, work: F) -> Result<T>
+    /// Runs work that blocks.
+    pub(in crate::layout) async fn run<T, F>(&self, operation: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Self) -> Result<T> + Send + 'static,

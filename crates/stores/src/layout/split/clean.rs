@@ -7,15 +7,15 @@ use restow_store::Result;
 use restow_store::items::{Clean, Cleaned};
 
 use super::sweep::{self, Notes};
-use super::{Split, splitter, unit, walk};
+use super::{Splitting, splitter, unit, walk};
 use crate::engine::dynamodb::{Check, item_size, place_of};
 
 /// Finds what nothing points at and, unless it is a dry run, removes it.
-pub(super) fn clean(split: &Split, how: Clean) -> Result<Cleaned> {
+pub(super) fn clean(split: &Splitting, how: Clean) -> Result<Cleaned> {
     if !how.is_dry {
-        split.to_be_written()?;
+        split.base.to_be_written()?;
     }
-    let table = &split.table;
+    let table = &split.base.table;
     let found = walk::walk(table, Some(&walk::ATTRIBUTES), |_| {})?;
     let mut cleaned = Cleaned { items: found.items, ..Cleaned::default() };
     for unit in &found.untidy {
@@ -29,8 +29,8 @@ pub(super) fn clean(split: &Split, how: Clean) -> Result<Cleaned> {
 }
 
 /// Tidies up inside a unit.
-fn tidy(split: &Split, unit: &UnitId, how: Clean, cleaned: &mut Cleaned) -> Result<()> {
-    let table = &split.table;
+fn tidy(split: &Splitting, unit: &UnitId, how: Clean, cleaned: &mut Cleaned) -> Result<()> {
+    let table = &split.base.table;
     let (head, items) = unit::standing(table, unit)?;
     for part in splitter::orphans(&items) {
         let Some(place) = place_of(&part) else { continue };

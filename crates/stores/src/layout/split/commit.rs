@@ -12,16 +12,17 @@ use restow_store::parts::Part;
 use restow_store::parts::part::Codec;
 use restow_store::{Error, ErrorKind, Result};
 
-use super::head::ETAG;
 use super::item::{self, Bytes};
 use super::log::{self, Directory, Listed};
 use super::objects::{self, Objects};
 use super::work::{Change, Work, objects_of};
-use super::{names, registers, splitter, sweep, unit};
+use super::{names, splitter, sweep, unit};
 use crate::engine::dynamodb::{
     Check, Item, Place, SORT, TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write, at,
-    bytes, number, text, text_of,
+    bytes, text, text_of,
 };
+use crate::layout::dynamodb::head::ETAG;
+use crate::layout::dynamodb::{Committed, journal, registers};
 use crate::layout::parts::rows::NewPage;
 
 /// A part up to this size stands in its directory: the last one is soon written again.
@@ -33,19 +34,6 @@ const INLINE_PAGE_BYTES_MAX: usize = 380_000;
 /// How many parts one directory lists, and how many bytes of them it holds.
 const LISTED_MAX: usize = 3000;
 const LISTED_BYTES_MAX: usize = 200 << 10;
-
-/// What became of a commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Committed {
-    /// It is there.
-    Done,
-    /// Another was faster; nothing is changed, and beginning again is right.
-    Lost,
-    /// More than one transaction holds; nothing is changed.
-    TooLarge,
-    /// Nobody can say.
-    Unknown,
-}
 
 /// What a transaction is made of.
 #[derive(Default)]
@@ -81,7 +69,7 @@ impl Work<'_> {
         if plan.writes.len() > TRANSACTION_ITEMS_MAX || bytes > TRANSACTION_BYTES_MAX {
             return Ok(Committed::TooLarge);
         }
-        let table = &self.split.table;
+        let table = &self.split.base.table;
         if !plan.objects.is_empty() {
             table.put_all(vec![self.intent(&plan.written)])?;
             table.put_all(std::mem::take(&mut plan.objects))?;
@@ -106,13 +94,13 @@ impl Work<'_> {
     ///
     /// Where it is not, another may have come behind it.
     fn is_there(&self) -> bool {
-        let head = unit::head(&self.split.table, &self.unit);
+        let head = unit::head(&self.split.base.table, &self.unit);
         head.is_ok_and(|head| head.is_some_and(|head| head.etag == self.etag()))
     }
 
     /// Says whether the head is still the one that was seen.
     pub(super) fn stands_still(&self) -> Result<bool> {
-        let head = unit::head(&self.split.table, &self.unit)?;
+        let head = unit::head(&self.split.base.table, &self.unit)?;
         Ok(head.as_ref().map_or("", |head| &head.etag) == self.seen())
     }
 
@@ -133,7 +121,9 @@ impl Work<'_> {
         let is_left = !self.head.garbage.is_empty() || self.head.hides;
         let is_left = is_left || plan.leaves() || self.head.is_spent();
         let forgotten = match self.forgotten {
-            Some(upto) => sweep::forget(self.split, &self.unit, upto),
+            Some(upto) => {
+                journal::forget(&self.split.base.table, &names::partition(&self.unit), upto)
+            }
             None => Ok(()),
         };
         match forgotten {
@@ -213,7 +203,7 @@ impl Work<'_> {
                 Bytes::Here(page.data.clone())
             }
             false => {
-                let stamp = self.split.numbers.next(&self.split.table)?;
+                let stamp = self.split.base.number()?;
                 let cut = objects::cut(stamp, &page.data, self.split.options.object_bytes_max);
                 plan.written.push((stamp, cut.count()));
                 let data = Bytes::Objects(stamp, cut.count());
@@ -234,7 +224,7 @@ impl Work<'_> {
         }
         for (unit_no, parts) in by_unit {
             let Some(space) = self.spaces.get(&unit_no).copied() else { continue };
-            let stamp = self.split.numbers.next(&self.split.table)?;
+            let stamp = self.split.base.number()?;
             let (mut objects, mut inline) =
                 (Objects::new(stamp, self.split.options.object_bytes_max), 0);
             let listed: Vec<Listed> = parts
@@ -270,12 +260,8 @@ impl Work<'_> {
     /// Plans what stands beside the records: head, journal, notes, and what has to hold.
     fn plan_beside(&mut self, plan: &mut Plan) {
         for entry in &self.entries {
-            let mut item = self.own(names::entry(entry.seq));
-            item.insert("seq".into(), number(entry.seq));
-            item.insert("keys".into(), bytes(entry.keys.to_bytes()));
-            if let Some(op_id) = &entry.op_id {
-                item.insert("operation".into(), bytes(&op_id.as_bytes()[..]));
-            }
+            let partition = names::partition(&self.unit);
+            let item = journal::item(&self.split.base.table, &partition, entry);
             plan.writes.push(Write::Put(item, Check::Any));
         }
         if !plan.written.is_empty() {
@@ -301,7 +287,7 @@ impl Work<'_> {
             Some(was) => Check::Is(ETAG, was.etag.clone()),
             None => Check::Without(ETAG),
         };
-        plan.writes.push(Write::Put(self.head.item(&self.unit), check));
+        plan.writes.push(Write::Put(self.head.item(self.own(names::HEAD.to_owned())), check));
         let check = match &self.store_etag {
             Some(etag) => Check::Is(ETAG, registers::text_of(etag)),
             None => Check::Without(ETAG),

@@ -11,11 +11,12 @@ use restow_store::parts::pointer::Piece;
 
 use super::{names, splitter};
 use crate::engine::dynamodb::{Item, SORT, bytes, bytes_of, number, number_of, text, text_of};
+use crate::layout::dynamodb::single::{entry_of, literal, packed};
 use crate::layout::langgraph::order::{OrderLog, Orders};
 use crate::layout::langgraph::record::{self, Payload, PayloadView, View};
 use crate::layout::langgraph::{json, json_text};
-use crate::layout::parts::page::{self, Entry, value_names};
-use crate::layout::parts::rows::{NewPage, PageRow};
+use crate::layout::parts::page::{self, Entry};
+use crate::layout::parts::rows::NewPage;
 
 /// The name under which this layout's residue travels, and its format: the metadata as it stands.
 const RESIDUE: (&str, u8) = ("split+dynamodb", 1);
@@ -200,16 +201,6 @@ pub(super) fn page_of(
     packed(&entries, codec)
 }
 
-fn literal(payload: &[u8]) -> Vec<u8> {
-    Pointer { depth: 0, pieces: vec![Piece::Literal(payload.to_vec())] }.to_bytes()
-}
-
-fn packed(entries: &[Entry], codec: &mut Codec) -> Result<(usize, Digest, Vec<u8>), String> {
-    let raw = page::encode(entries);
-    let data = codec.pack(&raw).map_err(|torn| torn.to_string())?;
-    Ok((raw.len(), Digest::of(&raw), data))
-}
-
 /// Reads an item that a known application wrote: its record's entry and its payload.
 pub(super) fn foreign(item: &Item) -> Result<(Entry, Vec<u8>), String> {
     let name = text_of(item, SORT).unwrap_or_default();
@@ -231,7 +222,8 @@ pub(super) fn foreign(item: &Item) -> Result<(Entry, Vec<u8>), String> {
         let channel = text_of(item, "channel").ok_or("it has no channel")?;
         record::write(key, channel, Some("json"), value.into(), "")
     };
-    Ok(entry_of(&record))
+    let payload = record.values.first().map(|value| value.bytes.to_vec()).unwrap_or_default();
+    Ok((entry_of(&record), payload))
 }
 
 /// Keeps the metadata as it stands, where it would be written otherwise.
@@ -248,43 +240,7 @@ fn with_metadata(mut record: Record, raw: &str) -> Record {
     record
 }
 
-fn entry_of(record: &Record) -> (Entry, Vec<u8>) {
-    let mut body = Vec::new();
-    restow_model::canonical::encode(&record.body, &mut body);
-    let mut payload = Vec::new();
-    let names = value_names(&record.body);
-    let pointers = names.iter().filter_map(|name| record.value(name)).map(|value| {
-        payload = value.bytes.to_vec();
-        (value.form, literal(&value.bytes))
-    });
-    let pointers = pointers.collect();
-    let (key, residue) = (record.key.clone(), record.residue.clone());
-    (Entry { key, body: body.into(), pointers, residue }, payload)
-}
-
 /// Returns what a page of one record adds to its unit's digest.
 pub(super) fn summed(entry: &Entry) -> UnitDigest {
     entry.summed()
-}
-
-/// Makes the row of a page; one that cannot be read says why.
-pub(super) fn row(
-    page_no: i64,
-    key: &[u8],
-    name: &str,
-    read: Result<(usize, Digest, Vec<u8>), String>,
-) -> PageRow {
-    let (fault, (raw_len, digest, data)) = match read {
-        Ok(read) => (None, read),
-        Err(why) => (Some(why), (0, Digest::default(), Vec::new())),
-    };
-    PageRow {
-        page_no,
-        first: key.to_vec(),
-        raw_len: raw_len as i64,
-        digest: digest.as_bytes().to_vec(),
-        data,
-        place: Some(format!("item {name}").into()),
-        fault,
-    }
 }

@@ -9,11 +9,11 @@ use super::{Split, clean, join, weigh};
 #[async_trait]
 impl Items for Split {
     async fn weigh(&self) -> Result<Weights> {
-        self.run("weigh a table", weigh::weigh).await
+        self.run("weigh a table", |this| weigh::weigh(this.layout())).await
     }
 
     async fn clean(&self, how: Clean) -> Result<Cleaned> {
-        self.run("clean a table", move |this| clean::clean(this, how)).await
+        self.run("clean a table", move |this| clean::clean(this.layout(), how)).await
     }
 
     async fn join(&self, is_dry: bool) -> Result<Joined> {

@@ -14,8 +14,9 @@ use super::options::{self, Options};
 use super::rows::Rows;
 use super::unit::{self, Which};
 use super::work::{WHOLE_BYTES_MAX, whole_weight};
-use super::{RECORDS_MAX, Split, item, names, splitter};
+use super::{Split, Splitting, item, names, splitter};
 use crate::engine::dynamodb::{SORT, text_of};
+use crate::layout::dynamodb::{RECORDS_MAX, Threads};
 
 const OPERATION: &str = "join parts";
 
@@ -31,17 +32,19 @@ struct Parted {
 /// Finds records in parts that fit an item and, unless it is a dry run, writes them whole.
 pub(super) async fn join(split: &Split, is_dry: bool) -> Result<Joined> {
     if !is_dry {
-        split.to_be_written()?;
+        split.layout().base.to_be_written()?;
     }
     // As large as an item holds, whatever is split from now on.
-    let options = Options { threshold: options::THRESHOLD.1, ..split.options.clone() };
-    let wide = Split { options, ..split.clone() };
+    let threshold = options::THRESHOLD.1;
+    let wide = split.layout().clone();
+    let options = Options { threshold, ..wide.options.clone() };
+    let wide = Threads::new(Splitting { options, ..wide });
     let this = wide.clone();
-    let units = blocking(OPERATION, move || Ok(Rows::new(&this)?.names()?.clone())).await?;
+    let units = blocking(OPERATION, move || Ok(Rows::new(this.layout())?.names()?.clone())).await?;
     let mut joined = Joined::default();
     for unit in units.into_keys() {
         let (this, name) = (wide.clone(), unit.clone());
-        let found = blocking(OPERATION, move || parted(&this, &name)).await?;
+        let found = blocking(OPERATION, move || parted(this.layout(), &name)).await?;
         joined.whole += found.whole;
         let mut some = Vec::new();
         let mut weight = 0;
@@ -56,7 +59,7 @@ pub(super) async fn join(split: &Split, is_dry: bool) -> Result<Joined> {
                 continue;
             };
             let bytes = whole_weight(&record);
-            let why = match (item::is_known(&record), bytes <= wide.options.threshold) {
+            let why = match (item::is_known(&record), bytes <= threshold) {
                 (true, true) => None,
                 (false, _) => Some("the known applications could not read it"),
                 (_, false) => Some("it does not fit an item"),
@@ -78,9 +81,9 @@ pub(super) async fn join(split: &Split, is_dry: bool) -> Result<Joined> {
 }
 
 /// Finds the records of a unit that are not whole.
-fn parted(split: &Split, unit: &UnitId) -> Result<Parted> {
+fn parted(split: &Splitting, unit: &UnitId) -> Result<Parted> {
     let mut parted = Parted::default();
-    let Some(seen) = unit::look(&split.table, unit, Which::Active)? else { return Ok(parted) };
+    let Some(seen) = unit::look(&split.base.table, unit, Which::Active)? else { return Ok(parted) };
     if seen.row.control.is_some() {
         parted.why = Some("the thread takes part in a migration");
     }

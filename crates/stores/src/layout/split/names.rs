@@ -15,7 +15,6 @@ pub(super) const HEAD: &str = "restow#head";
 pub(super) const OWN: &str = "restow#";
 const ESCAPED: &str = "restow##";
 const RECORD: &str = "record#";
-const JOURNAL: &str = "restow#journal#";
 const INTENT: &str = "restow#intent#";
 const DEAD: &str = "restow#dead#";
 /// No name of a record is longer; those that would be are digests.
@@ -112,11 +111,6 @@ pub(super) fn space_of(name: &str) -> Option<i64> {
 /// Returns the name of the directory of a space that begins with an element.
 pub(super) fn directory(number: i64, first: u64) -> String {
     format!("{}{first:016x}", directories(number))
-}
-
-/// Returns the name of a journal entry.
-pub(super) fn entry(seq: u64) -> String {
-    format!("{JOURNAL}{seq:020}")
 }
 
 /// Returns the name of the note that objects are about to be written.

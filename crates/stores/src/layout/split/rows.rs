@@ -10,11 +10,12 @@ use restow_store::parts::part::Codec;
 use restow_store::parts::{Part, Torn};
 use restow_store::{Error, ErrorKind, Keys, Order, Result};
 
-use super::head::Head;
 use super::log::part_with;
 use super::unit::{self, Seen, Which};
-use super::{Split, item, names, objects, registers};
-use crate::engine::dynamodb::{Item, PARTITION, Range, SORT, bytes_of, number_of, text_of};
+use super::{Splitting, item, names, objects};
+use crate::engine::dynamodb::{Item, PARTITION, SORT, text_of};
+use crate::layout::dynamodb::head::{Head, moved_on};
+use crate::layout::dynamodb::{journal, registers, single};
 use crate::layout::parts::damage::Damage;
 use crate::layout::parts::read::Ended;
 use crate::layout::parts::rows::{EachPage, PageRow, ReadRows, UnitRow};
@@ -23,8 +24,8 @@ use crate::layout::parts::rows::{EachPage, PageRow, ReadRows, UnitRow};
 const UNITS_AT_ONCE: usize = 8;
 
 /// What a reader sees.
-pub(super) struct Rows<'s> {
-    pub(super) split: &'s Split,
+pub(in crate::layout) struct Rows<'s> {
+    pub(super) split: &'s Splitting,
     codec: Codec,
     store: Option<Option<Bytes>>,
     /// The units that were looked up, by the numbers that their rows tell.
@@ -39,7 +40,7 @@ pub(super) struct Rows<'s> {
 
 impl<'s> Rows<'s> {
     /// Reads a table.
-    pub(super) fn new(split: &'s Split) -> Result<Self> {
+    pub(super) fn new(split: &'s Splitting) -> Result<Self> {
         let codec = Codec::new()
             .map_err(|torn| Error::new(ErrorKind::Failed, "read units", torn.to_string()))?;
         Ok(Self {
@@ -55,7 +56,9 @@ impl<'s> Rows<'s> {
 
     /// Looks a unit up; its records stay at hand.
     fn look(&mut self, name: &UnitId, which: Which) -> Result<Option<UnitRow>> {
-        let Some(mut seen) = unit::look(&self.split.table, name, which)? else { return Ok(None) };
+        let Some(mut seen) = unit::look(&self.split.base.table, name, which)? else {
+            return Ok(None);
+        };
         if seen.row.unit_no == 0 {
             self.unnumbered -= 1;
             seen.row.unit_no = self.unnumbered;
@@ -88,7 +91,7 @@ impl<'s> Rows<'s> {
             let (mut names, mut from) = (BTreeMap::<UnitId, Option<String>>::new(), None);
             let attributes = [PARTITION, SORT, item::SPACE, "newest"];
             loop {
-                let table = &self.split.table;
+                let table = &self.split.base.table;
                 let (items, next) = table.scan((0, 1), from.as_ref(), Some(&attributes))?;
                 for item in items {
                     if let Some((unit, newest)) = listed(&item) {
@@ -108,7 +111,7 @@ impl<'s> Rows<'s> {
 
     /// Makes the row of an item's page; the objects that hold it are fetched.
     pub(super) fn page(&mut self, page_no: i64, key: &[u8], item: &Item) -> Result<PageRow> {
-        let (table, prefix) = (&self.split.table, &self.split.options.prefix);
+        let (table, prefix) = (&self.split.base.table, &self.split.options.prefix);
         let mut failed = None;
         let read = item::page_of(item, &mut self.codec, |stamp, count| {
             objects::joined(table, prefix, stamp, count).unwrap_or_else(|error| {
@@ -119,14 +122,14 @@ impl<'s> Rows<'s> {
         });
         match failed {
             Some(error) => Err(error),
-            None => Ok(item::row(page_no, key, text_of(item, SORT).unwrap_or_default(), read)),
+            None => Ok(single::row(page_no, key, text_of(item, SORT).unwrap_or_default(), read)),
         }
     }
 
     fn object(&mut self, stamp: i64, number: u64) -> Result<Option<&[u8]>> {
         if self.object.as_ref().is_none_or(|(at, _)| *at != (stamp, number)) {
             let place = names::object(&self.split.options.prefix, stamp, number);
-            let found = objects::get(&self.split.table, &place)?;
+            let found = objects::get(&self.split.base.table, &place)?;
             self.object = found.map(|data| ((stamp, number), data));
         }
         Ok(self.object.as_ref().map(|(_, data)| &data[..]))
@@ -134,10 +137,10 @@ impl<'s> Rows<'s> {
 
     /// Fails where a unit has changed since it was looked up: what is missing may just be gone.
     fn stands_still(&self, name: &UnitId, seen: &Seen) -> Result<()> {
-        let head: Option<Head> = unit::head(&self.split.table, name)?;
+        let head: Option<Head> = unit::head(&self.split.base.table, name)?;
         match head.map_or_else(String::new, |head| head.etag) == seen.etag {
             true => Ok(()),
-            false => Err(unit::moved_on(name)),
+            false => Err(moved_on(name)),
         }
     }
 }
@@ -160,13 +163,13 @@ impl ReadRows for Rows<'_> {
 
     fn store(&mut self) -> Result<Option<Bytes>> {
         if self.store.is_none() {
-            self.store = Some(registers::store(&self.split.table)?.map(|(_, bytes)| bytes));
+            self.store = Some(registers::store(&self.split.base.table)?.map(|(_, bytes)| bytes));
         }
         Ok(self.store.clone().flatten())
     }
 
     fn entries(&mut self, unit: &UnitId, after: u64) -> Result<Vec<StoredEntry>> {
-        entries(self.split, unit, after)
+        journal::entries(&self.split.base.table, &names::partition(unit), after)
     }
 
     fn units(&mut self, names: &[UnitId], token: Option<&str>) -> Result<Vec<UnitRow>> {
@@ -177,7 +180,7 @@ impl ReadRows for Rows<'_> {
             let which = match token {
                 None => Which::Active,
                 Some(token) => {
-                    let head = unit::head(&self.split.table, name)?;
+                    let head = unit::head(&self.split.base.table, name)?;
                     let staged = head.and_then(|head| head.staged);
                     if staged.is_none_or(|(_, staging)| staging.token != token) {
                         continue;
@@ -264,19 +267,4 @@ impl ReadRows for Rows<'_> {
         }
         Ok(Some(part))
     }
-}
-
-/// Reads the journal of a unit behind a seq.
-pub(super) fn entries(split: &Split, unit: &UnitId, after: u64) -> Result<Vec<StoredEntry>> {
-    let mut entries = Vec::new();
-    let behind = after.saturating_add(1);
-    let range = Range::Between(names::entry(behind), names::entry(u64::MAX));
-    split.table.query_all(&names::partition(unit), &range, false, |item| {
-        if let (Some(seq), Some(keys)) = (number_of(&item, "seq"), bytes_of(&item, "keys")) {
-            let op_id = bytes_of(&item, "operation").map(<[u8]>::to_vec);
-            entries.push(StoredEntry { seq, op_id, keys: keys.to_vec() });
-        }
-        Ok(true)
-    })?;
-    Ok(entries)
 }

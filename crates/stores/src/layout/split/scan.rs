@@ -2,67 +2,22 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use restow_model::{Dialect, UnitId, read_varint, write_varint};
+use restow_model::{Dialect, UnitId};
 use restow_store::feed::FrameSender;
-use restow_store::{
-    Content, Cursor, Enumeration, Error, ErrorKind, Frame, Result, Segment, Selection,
-};
+use restow_store::{Content, Cursor, Error, Frame, Result, Segment, Selection, UnitPage};
 
-use super::head::Head;
 use super::rows::Rows;
-use super::unit::{self, is_seen, key_or_name};
-use super::{item, names, splitter};
-use crate::engine::dynamodb::{Item, PARTITION, Place, SORT, Table, text_of};
+use super::unit::{self, Which, is_seen, key_or_name};
+use super::{Splitting, item, names, splitter};
+use crate::engine::dynamodb::{Item, PARTITION, Place, SORT, text_of};
+use crate::layout::dynamodb::head::{Head, readable};
+use crate::layout::dynamodb::{cursor_at, place_at, share_of};
 use crate::layout::langgraph::dialect;
 use crate::layout::parts::read::{Ended, Reader};
 use crate::layout::parts::rows::UnitRow;
 
-/// DynamoDB divides a table into no more shares.
-const SHARES_MAX: usize = 1_000_000;
-
-/// Divides a table into shares, as DynamoDB does.
-///
-/// What fits one answer is one share.
-pub(super) fn segments(table: &Table, want: usize, by: Enumeration) -> Result<Vec<Segment>> {
-    let is_small = want <= 1 || table.scan((0, 1), None, Some(&[PARTITION]))?.1.is_none();
-    Ok(shares(if is_small { 1 } else { want }, by))
-}
-
-fn shares(want: usize, by: Enumeration) -> Vec<Segment> {
-    // Names lie in no order: in theirs, there is only the whole.
-    let shares = match by {
-        Enumeration::Units => 1,
-        Enumeration::Storage => want.clamp(1, SHARES_MAX) as u32,
-    };
-    let share = |n: u32| {
-        let from = [n.to_be_bytes(), shares.to_be_bytes()].concat();
-        let from = (shares > 1).then(|| Bytes::from(from));
-        Segment { from, ..Segment::whole(by) }
-    };
-    (0..shares).map(share).collect()
-}
-
-fn share(segment: &Segment) -> (u32, u32) {
-    let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_be_bytes);
-    let read = |from: &Bytes| Some((number(from.get(..4)?)?, number(from.get(4..)?)?));
-    segment.from.as_ref().and_then(read).unwrap_or((0, 1))
-}
-
-fn cursor(place: &Place) -> Cursor {
-    let mut out = Vec::new();
-    write_varint(&mut out, place.0.len() as u64);
-    out.extend_from_slice(place.0.as_bytes());
-    out.extend_from_slice(place.1.as_bytes());
-    Cursor(out.into())
-}
-
-fn place(cursor: &Cursor) -> Option<Place> {
-    let mut at = 0;
-    let len = read_varint(&cursor.0, &mut at).ok()? as usize;
-    let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
-    Some((text(cursor.0.get(at..at.checked_add(len)?)?)?, text(cursor.0.get(at + len..)?)?))
-}
+/// How many heads are read at once.
+const HEADS_AT_ONCE: usize = 100;
 
 /// Walks a share as it is stored.
 pub(super) fn by_storage(
@@ -73,19 +28,18 @@ pub(super) fn by_storage(
     from: Option<&Cursor>,
     content: Content,
 ) -> Result<(), Ended<Error>> {
-    let unknown = || Error::new(ErrorKind::Invalid, "scan", "the cursor is not one of this store");
-    let mut at = from.map(|cursor| place(cursor).ok_or_else(unknown)).transpose()?;
+    let mut at = from.map(place_at).transpose()?;
     let what = Selection { content, ..Selection::all() };
     loop {
-        let table = &rows.split.table;
-        let page = table.scan(share(segment), at.as_ref(), None);
+        let table = &rows.split.base.table;
+        let page = table.scan(share_of(segment), at.as_ref(), None);
         let (items, next) = page.map_err(Ended::Engine)?;
         let last = items.last().and_then(crate::engine::dynamodb::place_of);
         for (unit, items) in by_unit(items) {
             piece(rows, reader, out, &unit, items, &what)?;
         }
         if let Some(last) = next.as_ref().or(last.as_ref()) {
-            out.send(Frame::Mark(cursor(last)))?;
+            out.send(Frame::Mark(cursor_at(last)))?;
         }
         at = match next {
             None => return Ok(()),
@@ -116,7 +70,7 @@ fn piece(
     items: Vec<Item>,
     what: &Selection,
 ) -> Result<(), Ended<Error>> {
-    let head = unit::head(&rows.split.table, name).map_err(Ended::Engine)?;
+    let head = unit::head(&rows.split.base.table, name).map_err(Ended::Engine)?;
     let head = head.unwrap_or_else(Head::default);
     let seen = |item: &Item| is_seen(&head, item, text_of(item, SORT).unwrap_or_default());
     let is_directory =
@@ -163,18 +117,36 @@ fn language<'i>(items: impl Iterator<Item = &'i Item>) -> Dialect {
     told.take(1).next().unwrap_or_default()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_and_cursors_are_read_back() {
-        let shares = shares(3, Enumeration::Storage);
-        let numbers: Vec<_> = shares.iter().map(share).collect();
-        assert_eq!(numbers, [(0, 3), (1, 3), (2, 3)]);
-        assert_eq!(share(&super::shares(1, Enumeration::Storage)[0]), (0, 1));
-        let at = ("thread".to_owned(), "checkpoint##1".to_owned());
-        assert_eq!(place(&cursor(&at)), Some(at));
-        assert_eq!(place(&Cursor(Bytes::from_static(&[9, 1]))), None);
+/// Lists all units with their control records, by name.
+pub(super) fn list(split: &Splitting) -> Result<UnitPage> {
+    let mut rows = Rows::new(split)?;
+    let all: Vec<UnitId> = rows.names()?.keys().cloned().collect();
+    let mut page = UnitPage::new();
+    for some in all.chunks(HEADS_AT_ONCE) {
+        let places: Vec<Place> = some.iter().map(names::head).collect();
+        let mut heads = HashMap::new();
+        for item in split.base.table.get_many(&places)? {
+            if let Some((partition, _)) = crate::engine::dynamodb::place_of(&item) {
+                heads.insert(partition, item);
+            }
+        }
+        for name in some {
+            let head = heads.get(&names::partition(name));
+            let head = head.map(|item| readable(name, Head::of(name, item)));
+            match head {
+                Some(Ok(head)) => match &head.active {
+                    Some(row) => page.push((name.clone(), row.control())),
+                    // Others may have written since.
+                    None => {
+                        if unit::look(&split.base.table, name, Which::Active)?.is_some() {
+                            page.push((name.clone(), Ok(None)));
+                        }
+                    }
+                },
+                Some(Err(error)) => page.push((name.clone(), Err(error))),
+                None => page.push((name.clone(), Ok(None))),
+            }
+        }
     }
+    Ok(page)
 }

@@ -9,16 +9,15 @@ use std::collections::BTreeSet;
 use restow_model::{UnitId, read_varint, write_varint};
 use restow_store::{Error, Result};
 
-use super::head::{ETAG, Head};
 use super::item::{OBJECTS, SPACE};
 use super::log::Directory;
 use super::walk::points_at;
 use super::work::objects_of;
-use super::{Split, names, splitter, unit as units};
+use super::{Splitting, names, splitter, unit as units};
 use crate::engine::dynamodb::{
-    Check, Item, Place, Range, SORT, Table, Transacted, Write, at, bytes_of, number_of, place_of,
-    text_of,
+    Check, Item, Place, SORT, Table, Transacted, Write, at, bytes_of, number_of, place_of, text_of,
 };
+use crate::layout::dynamodb::head::{ETAG, Head};
 
 /// What a note that objects are about to be written says of the head that was seen.
 pub(super) const SEEN: &str = "seen";
@@ -77,7 +76,7 @@ pub(super) enum Notes {
 }
 
 /// Tidies up a unit; what fails is left to the next writer.
-pub(super) fn tidy(split: &Split, of: &UnitId, lost: &[(i64, u64)]) {
+pub(super) fn tidy(split: &Splitting, of: &UnitId, lost: &[(i64, u64)]) {
     if let Err(error) = unit(split, of, Notes::Late, lost) {
         left(of, &error);
     }
@@ -93,8 +92,13 @@ pub(super) fn left(unit: &UnitId, error: &Error) {
 /// A note tells of a transaction that cannot succeed any more only where the head stood still while
 /// the notes were read: then it is older than the head, not newer. `lost` are objects of commits
 /// that lost to another: their notes may be gone already, taken by one who did not see them all.
-pub(super) fn unit(split: &Split, unit: &UnitId, notes: Notes, lost: &[(i64, u64)]) -> Result<()> {
-    let table = &split.table;
+pub(super) fn unit(
+    split: &Splitting,
+    unit: &UnitId,
+    notes: Notes,
+    lost: &[(i64, u64)],
+) -> Result<()> {
+    let table = &split.base.table;
     let (head, items) = units::standing(table, unit)?;
     let found = head.clone().unwrap_or_default();
     let named: BTreeSet<i64> = items.iter().filter_map(points_at).map(|(stamp, _)| stamp).collect();
@@ -127,8 +131,8 @@ pub(super) fn unit(split: &Split, unit: &UnitId, notes: Notes, lost: &[(i64, u64
     if next.is_spent() {
         table.delete_if(&names::head(unit), &check)?;
     } else if !was.garbage.is_empty() || was.hides {
-        let etag = format!("{:x}", split.numbers.next(table)?);
-        table.put_if(Head { etag, ..next }.item(unit), &check)?;
+        let etag = format!("{:x}", split.base.number()?);
+        table.put_if(Head { etag, ..next }.item(at(&names::head(unit))), &check)?;
     }
     Ok(())
 }
@@ -185,16 +189,4 @@ pub(super) fn gather(head: &Head, items: Vec<Item>, notes: Notes) -> Garbage {
         }
     }
     garbage
-}
-
-/// Forgets journal entries of a unit, up to a seq.
-pub(super) fn forget(split: &Split, unit: &UnitId, upto: u64) -> Result<()> {
-    let partition = names::partition(unit);
-    let range = Range::Between(names::entry(0), names::entry(upto));
-    let mut gone = Vec::new();
-    split.table.query_all(&partition, &range, false, |item| {
-        gone.extend(text_of(&item, SORT).map(|name| (partition.clone(), name.to_owned())));
-        Ok(true)
-    })?;
-    split.table.delete_all(&gone)
 }

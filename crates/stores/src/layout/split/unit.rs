@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use restow_model::{Dialect, Key, KeyPart, UnitDigest, UnitId};
-use restow_store::{Error, ErrorKind, Result};
+use restow_store::Result;
 
-use super::head::Head;
 use super::item::{self, SPACE};
 use super::log::{Directory, Parts};
 use super::{names, splitter};
 use crate::engine::dynamodb::{Item, Range, SORT, Table, number_of, text_of};
+use crate::layout::dynamodb::head::{Head, moved_on, readable};
 use crate::layout::langgraph::dialect;
 use crate::layout::parts::rows::UnitRow;
 
@@ -44,20 +44,6 @@ pub(super) struct Seen {
 pub(super) fn head(table: &Table, unit: &UnitId) -> Result<Option<Head>> {
     let item = table.get(&names::head(unit))?;
     item.map(|item| readable(unit, Head::of(unit, &item))).transpose()
-}
-
-/// Refuses a head that cannot be read.
-pub(super) fn readable(unit: &UnitId, head: Option<Head>) -> Result<Head> {
-    head.ok_or_else(|| {
-        let message = "the item that tells what of the unit is to be seen cannot be read";
-        Error::new(ErrorKind::Damaged, "read a unit", message).with("unit", unit.to_string())
-    })
-}
-
-/// Says that a unit changed while it was read.
-pub(super) fn moved_on(unit: &UnitId) -> Error {
-    let message = "the unit was written to while it was read; read it again";
-    Error::new(ErrorKind::Unavailable, "read a unit", message).with("unit", unit.to_string())
 }
 
 /// Reads all items of a unit.

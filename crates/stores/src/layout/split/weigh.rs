@@ -9,7 +9,7 @@ use restow_store::items::{Heavy, Weights, size_bound};
 
 use super::unit::{self, is_seen};
 use super::walk::{self, Found};
-use super::{Split, names, objects, splitter};
+use super::{Splitting, names, objects, splitter};
 use crate::engine::dynamodb::{Item, PARTITION, SORT, item_size, text_of};
 
 /// How many partitions are named.
@@ -18,8 +18,8 @@ const HEAVIEST_NAMED: usize = 10;
 const EXPIRES: &str = "ttl";
 
 /// Weighs every item of a table.
-pub(super) fn weigh(split: &Split) -> Result<Weights> {
-    let table = &split.table;
+pub(super) fn weigh(split: &Splitting) -> Result<Weights> {
+    let table = &split.base.table;
     let mut tally = Tally::default();
     let found = walk::walk(table, None, |item| tally.item(item))?;
     tally.partition();
@@ -36,14 +36,14 @@ pub(super) fn weigh(split: &Split) -> Result<Weights> {
 }
 
 /// Names objects that are pointed at and are not there.
-fn dangling(split: &Split, found: &Found, weights: &mut Weights) -> Result<()> {
+fn dangling(split: &Splitting, found: &Found, weights: &mut Weights) -> Result<()> {
     let there = |stamp| found.written.get(stamp).map_or(0, |written| written.objects.len() as u64);
     for (stamp, (count, partition)) in &found.named {
         let Some(unit) = names::unit_of(partition).filter(|_| there(stamp) < *count) else {
             continue;
         };
         // Others may have written since.
-        let (head, items) = unit::standing(&split.table, &unit)?;
+        let (head, items) = unit::standing(&split.base.table, &unit)?;
         let head = head.unwrap_or_default();
         let is_needed = |item: &Item| {
             let name = text_of(item, SORT).unwrap_or_default();
@@ -57,7 +57,7 @@ fn dangling(split: &Split, found: &Found, weights: &mut Weights) -> Result<()> {
         }
         for number in 0..*count {
             let place = names::object(&split.options.prefix, *stamp, number);
-            if objects::get(&split.table, &place)?.is_none() {
+            if objects::get(&split.base.table, &place)?.is_none() {
                 weights.dangling.add(format!("{unit}: {}", place.0), 0);
             }
         }

@@ -11,12 +11,13 @@ use restow_store::parts::Part;
 use restow_store::parts::part::Codec;
 use restow_store::{Entry, Error, ErrorKind, Etag, KeyRange, Op, Result, UnitOps};
 
-use super::head::Head;
 use super::item::{self, SPACE};
 use super::log::Directory;
 use super::unit::{self, Which};
-use super::{Split, names, objects, registers};
+use super::{Splitting, names, objects};
 use crate::engine::dynamodb::{Item, Place, Range, SORT, bytes_of, number_of, text_of};
+use crate::layout::dynamodb::head::{Head, readable};
+use crate::layout::dynamodb::{journal, registers, single};
 use crate::layout::parts::rows::{NewPage, PagePlace, PageRow, Staging, UnitRow, WriteRows};
 
 /// How many bytes of records are kept whole in one commit; a transaction has room for 4 MB.
@@ -41,8 +42,8 @@ pub(super) struct Space {
 }
 
 /// A unit that is being changed.
-pub(super) struct Work<'s> {
-    pub(super) split: &'s Split,
+pub(in crate::layout) struct Work<'s> {
+    pub(super) split: &'s Splitting,
     pub(super) unit: UnitId,
     /// The version of the store's record that was seen.
     pub(super) store_etag: Option<Etag>,
@@ -73,7 +74,7 @@ pub(super) struct Work<'s> {
 
 impl<'s> Work<'s> {
     /// Looks at a unit that is going to be changed.
-    pub(super) fn open(split: &'s Split, unit: &UnitId, ops: Option<&UnitOps>) -> Result<Self> {
+    pub(super) fn open(split: &'s Splitting, unit: &UnitId, ops: Option<&UnitOps>) -> Result<Self> {
         let partition = names::partition(unit);
         let mut wanted = vec![names::HEAD.to_owned()];
         for op in ops.iter().flat_map(|ops| ops.ops.iter()) {
@@ -94,7 +95,7 @@ impl<'s> Work<'s> {
         for name in wanted {
             stored.insert(name, None);
         }
-        for item in split.table.get_many(&places)? {
+        for item in split.base.table.get_many(&places)? {
             match text_of(&item, SORT) {
                 Some(name) if *name == shard.1 => store = registers::content(&item),
                 Some(name) => drop(stored.insert(name.to_owned(), Some(item.clone()))),
@@ -102,11 +103,11 @@ impl<'s> Work<'s> {
             }
         }
         let head = stored.remove(names::HEAD).flatten();
-        let was = head.map(|item| unit::readable(unit, Head::of(unit, &item))).transpose()?;
+        let was = head.map(|item| readable(unit, Head::of(unit, &item))).transpose()?;
         let codec = Codec::new()
             .map_err(|torn| Error::new(ErrorKind::Failed, "write units", torn.to_string()))?;
         let (store_etag, store) = store.unzip();
-        let stamp = split.numbers.next(&split.table)?;
+        let stamp = split.base.number()?;
         let mut this = Self {
             split,
             unit: unit.clone(),
@@ -149,7 +150,7 @@ impl<'s> Work<'s> {
             return Ok(());
         }
         // Whoever changes the unit from here on makes the commit fail.
-        let items = unit::items(&self.split.table, &self.unit)?;
+        let items = unit::items(&self.split.base.table, &self.unit)?;
         let Some(seen) = unit::seen(&self.unit, &self.head, items, Which::Active) else {
             return Ok(());
         };
@@ -197,7 +198,7 @@ impl<'s> Work<'s> {
     pub(super) fn item(&mut self, name: &str) -> Result<Option<Item>> {
         if !self.stored.contains_key(name) {
             let place = (names::partition(&self.unit), name.to_owned());
-            let item = self.split.table.get(&place)?;
+            let item = self.split.base.table.get(&place)?;
             self.stored.insert(name.to_owned(), item);
         }
         Ok(self.stored.get(name).cloned().flatten())
@@ -226,11 +227,11 @@ impl<'s> Work<'s> {
             Some(Change::Remove) => return Ok(None),
             Some(Change::Put(page)) => {
                 let read = Ok((page.raw_len, page.digest, page.data.clone()));
-                item::row(page_no, &at.1, "", read)
+                single::row(page_no, &at.1, "", read)
             }
             None => {
                 let Some(item) = self.items(unit_no, key)?.pop() else { return Ok(None) };
-                let (table, prefix) = (&self.split.table, &self.split.options.prefix);
+                let (table, prefix) = (&self.split.base.table, &self.split.options.prefix);
                 let mut failed = None;
                 let read = item::page_of(&item, &mut self.codec, |stamp, count| {
                     objects::joined(table, prefix, stamp, count).unwrap_or_else(|error| {
@@ -239,7 +240,7 @@ impl<'s> Work<'s> {
                     })
                 });
                 failed.map_or(Ok(()), Err)?;
-                item::row(page_no, &at.1, text_of(&item, SORT).unwrap_or_default(), read)
+                single::row(page_no, &at.1, text_of(&item, SORT).unwrap_or_default(), read)
             }
         };
         self.opened.push(at);
@@ -280,16 +281,7 @@ impl WriteRows for Work<'_> {
     }
 
     fn noted(&mut self, unit: &UnitId, op_id: Option<Digest>, after: u64) -> Result<Noted> {
-        let mut noted = Noted::default();
-        for entry in super::rows::entries(self.split, unit, 0)? {
-            let seq = entry.seq as u64;
-            noted.behind += u64::from(seq > after);
-            let is_same = |id: &Digest| entry.op_id.as_deref() == Some(&id.as_bytes()[..]);
-            if op_id.as_ref().is_some_and(is_same) {
-                noted.made = Some(seq);
-            }
-        }
-        Ok(noted)
+        journal::noted(&self.split.base.table, &names::partition(unit), op_id, after)
     }
 
     fn note(&mut self, _unit: &UnitId, entry: &Entry) -> Result<()> {
@@ -318,7 +310,7 @@ impl WriteRows for Work<'_> {
     ) -> Result<UnitRow> {
         // One change makes at most a unit and a staged copy of it.
         let number = match self.spaces.contains_key(&self.stamp) {
-            true => self.split.numbers.next(&self.split.table)?,
+            true => self.split.base.number()?,
             false => self.stamp,
         };
         let row = UnitRow::empty(number, unit.clone(), dialect);
@@ -368,7 +360,7 @@ impl WriteRows for Work<'_> {
             self.head.hides |= !self.others.is_empty();
             self.others.clear();
         }
-        let number = self.split.numbers.next(&self.split.table)?;
+        let number = self.split.base.number()?;
         self.spaces.insert(unit_no, Space { number, is_stored: false, ..space });
         Ok(())
     }
@@ -399,7 +391,7 @@ impl WriteRows for Work<'_> {
         let (partition, prefix) = (names::partition(&self.unit), &self.split.options.prefix);
         let range = Range::Prefix(names::directories(space.number));
         let mut lowest = u64::MAX;
-        self.split.table.query_all(&partition, &range, true, |item| {
+        self.split.base.table.query_all(&partition, &range, true, |item| {
             let Ok(directory) = Directory::of(&item) else { return Ok(true) };
             for listed in directory.parts.into_iter().rev() {
                 let mut part = listed.part;
@@ -410,7 +402,7 @@ impl WriteRows for Work<'_> {
                 lowest = part.first;
                 if let Some((stamp, number, at, len)) = listed.object {
                     let place = names::object(prefix, stamp, number);
-                    let object = objects::get(&self.split.table, &place)?.unwrap_or_default();
+                    let object = objects::get(&self.split.base.table, &place)?.unwrap_or_default();
                     part.stored = objects::piece(&object, at, len).unwrap_or_default().to_vec();
                 }
                 if !each(part) {

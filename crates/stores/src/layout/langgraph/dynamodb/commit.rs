@@ -19,7 +19,7 @@ use super::work::{Change, Work};
 use crate::engine::dynamodb::{
     Check, TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write,
 };
-use crate::layout::dynamodb::head::ETAG;
+use crate::layout::dynamodb::head::{ETAG, Head};
 use crate::layout::dynamodb::single::record_of;
 use crate::layout::dynamodb::{Committed, journal, registers};
 use crate::layout::langgraph::record::{CHECKPOINT, WRITE};
@@ -75,6 +75,13 @@ impl Work<'_> {
     fn is_there(&self) -> bool {
         let head = unit::head(&self.saver.base.table, &self.unit);
         head.is_ok_and(|head| head.is_some_and(|head| head.etag == self.head.etag))
+    }
+
+    /// Says whether the head is still the one that was seen.
+    pub(super) fn stands_still(&self) -> Result<bool> {
+        let head = unit::head(&self.saver.base.table, &self.unit)?;
+        let etag = |head: &Option<Head>| head.as_ref().map(|head| head.etag.clone());
+        Ok(etag(&head) == etag(&self.was))
     }
 
     /// Brings the unit to where the official saver looks for it, and takes away what nothing needs.

@@ -138,6 +138,10 @@ impl Layout for Saver {
         Work::open(self, unit, ops)
     }
 
+    fn stands_still(&self, work: &Work<'_>) -> Result<bool> {
+        work.stands_still()
+    }
+
     fn commit(&self, work: &mut Work<'_>) -> Result<Committed> {
         work.commit()
     }
