@@ -19,7 +19,7 @@ from restow.langgraph import Saver
 PAIRS = (
     ("langgraph+sqlite", "langgraph+postgres"),
     ("langgraph+postgres", "parts+sqlite"),
-    ("parts+sqlite", "split+dynamodb"),
+    ("langgraph+sqlite", "split+dynamodb"),
 )
 ON_FILES = ("langgraph+sqlite", "parts+sqlite")
 

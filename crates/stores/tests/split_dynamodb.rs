@@ -189,3 +189,20 @@ async fn of_several_writers_none_is_lost_and_no_reader_sees_a_mixture() {
     let own = place.items().await.iter().filter(|i| i[PARTITION] == text("unit")).count();
     assert!(own < 60, "{own}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_writers_of_a_process_take_turns() {
+    let Some(place) = place() else { return };
+    let store = place.target().await;
+    let write = |n: u64| {
+        let store = store.clone();
+        tokio::spawn(
+            async move { put(&store, "unit", vec![large(&format!("{n:02}"), n, 10)]).await },
+        )
+    };
+    let writers: Vec<_> = (0..64).map(write).collect();
+    for writer in writers {
+        writer.await.expect("a writer that is through");
+    }
+    assert_eq!(records(&store, "unit").await.len(), 64);
+}

@@ -13,6 +13,7 @@ mod release;
 mod share;
 pub(in crate::layout) mod single;
 mod store;
+mod turns;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::layout::parts::read::{Ended, Reader};
 use crate::layout::parts::rows::{ReadRows, WriteRows};
 use crate::layout::parts::write::{self, Logs, Writer};
 use numbers::Numbers;
+use turns::Turns;
 
 pub(in crate::layout) use share::{cursor_at, place_at, share_of};
 
@@ -47,6 +49,7 @@ pub(in crate::layout) struct Base {
     pub(in crate::layout) table: Table,
     pub(in crate::layout) numbers: Numbers,
     logs: Logs,
+    turns: Turns,
     is_written: bool,
 }
 
@@ -56,8 +59,8 @@ impl Base {
     /// A table that is only read has to be there; one that is written to is made when the store is
     /// prepared.
     pub(in crate::layout) fn new(info: StoreInfo, table: Table, is_written: bool) -> Result<Self> {
-        let (numbers, logs) = (Numbers::default(), Logs::default());
-        let this = Self { info, table, numbers, logs, is_written };
+        let (numbers, logs, turns) = (Numbers::default(), Logs::default(), Turns::default());
+        let this = Self { info, table, numbers, logs, turns, is_written };
         if !is_written {
             registers::store(&this.table)?;
         }
@@ -254,6 +257,7 @@ impl<L: Layout> Threads<L> {
                 return Ok(UnitOutcome::Unsupported(unsupported));
             }
         }
+        let _turn = self.0.base().turns.of(&ops.unit);
         let mut lost = Vec::new();
         for attempt in 0..ATTEMPTS_MAX {
             writer.rolled_back();
@@ -294,6 +298,7 @@ impl<L: Layout> Threads<L> {
         change: impl Fn(&mut L::Work<'_>) -> Result<T>,
     ) -> Result<T> {
         self.0.base().to_be_written()?;
+        let _turn = self.0.base().turns.of(unit);
         for _ in 0..ATTEMPTS_MAX {
             let mut work = self.0.work(unit, None)?;
             let done = match change(&mut work) {
