@@ -16,11 +16,7 @@ from places import PlacesTest, kinds
 
 from restow.langgraph import Saver
 
-PAIRS = (
-    ("langgraph+sqlite", "langgraph+postgres"),
-    ("langgraph+postgres", "parts+sqlite"),
-    ("langgraph+sqlite", "split+dynamodb"),
-)
+PAIRS = (("langgraph+sqlite", "langgraph+postgres"), ("langgraph+postgres", "parts+sqlite"))
 ON_FILES = ("langgraph+sqlite", "parts+sqlite")
 
 
